@@ -1,0 +1,139 @@
+"""The streaming contract: four functions over one explicit memory, the same for training and for inference.
+
+``encode`` looks at images alone, ``segment`` reads the memory, ``memorize`` returns the next one. `Method.step` strings
+them together for one frame; `Method.forward` unrolls `step` over a clip, `inference.session` over a video. Nothing else
+of a method is called from outside, so a model cannot be right in one and wrong in the other.
+"""
+
+import abc
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vosbench.layers.tensor_fields import TensorFields
+from vosbench.video.clip import Clip
+
+
+@dataclass
+class Features(TensorFields):
+    """What `encode` makes of images, batch first in every tensor. A method adds its own fields."""
+
+    def rows(self, start: int, stop: int) -> Self:
+        """Features of images start..stop-1 of the batch."""
+        return self.map(lambda tensor: tensor[start:stop])
+
+
+@dataclass
+class Memory(TensorFields):
+    """All that a method carries from frame to frame. A method adds its own fields; tensors of the memory are never
+    changed in place, because a caller may still hold the previous memory."""
+
+    objects: int  # length N of the object axis; which channels are in use is the method's to keep
+    size: tuple[int, int]  # (H, W) of the network's input, a multiple of the stride
+
+
+@dataclass
+class Prompted:
+    """What a frame's user gives: one plane per channel, and which channels are given."""
+
+    planes: Float[Tensor, "B N H W"]  # masks in [0, 1]; for a method that takes boxes, the filled boxes
+    given: Bool[Tensor, "B N"]
+
+
+@dataclass
+class Masks:
+    """Final masks of one frame, as `memorize` gets them: soft, aggregated, prompts merged in."""
+
+    planes: Float[Tensor, "B N H W"]  # in [0, 1], without background
+    given: Bool[Tensor, "B N"]  # channels whose plane is a prompt of this very frame
+
+
+@dataclass
+class Prediction:
+    """What `segment` says of one frame."""
+
+    logits: Float[Tensor, "B K h w"]  # K = 1 + N, background first; any resolution; softmax over K
+    aux: dict[str, Tensor] = field(default_factory=dict)  # further outputs, for the method's own loss terms
+    trace: Any = None  # what segment computed and memorize uses again, so that no work is done twice
+
+
+@dataclass
+class Step:
+    """One frame propagated."""
+
+    prediction: Prediction
+    prob: Float[Tensor, "B K H W"]  # at the network's input size, prompts merged in
+    memory: Any
+
+
+class Method(nn.Module, abc.ABC):
+    """A video-object-segmentation network with an explicit memory.
+
+    Subclasses write the four functions. Objects are channels 0..N-1 of a padded axis; a channel is in use from the frame
+    in which its prompt is given. `self.training` may switch what a paper switches (top-k, eviction), nothing else.
+    """
+
+    prompt_kinds: ClassVar[frozenset[str]] = frozenset({"mask"})  # of "mask", "box"
+    stride: ClassVar[int] = 16  # inputs are padded to a multiple of it
+    learns: ClassVar[bool] = True  # False: has nothing to train, a floor for the others
+
+    @abc.abstractmethod
+    def encode(self, frames: Float[Tensor, "B 3 H W"]) -> Any:
+        """Features of images, RGB in [0, 1]; objects are unknown here. H, W are multiples of `stride`."""
+
+    @abc.abstractmethod
+    def start(self, batch: int, objects: int, size: tuple[int, int]) -> Any:
+        """An empty memory for `objects` channels (0 is allowed) at input size (H, W)."""
+
+    @abc.abstractmethod
+    def grow(self, memory: Any, objects: int) -> Any:
+        """The same memory with a longer object axis; the new channels hold nothing yet."""
+
+    @abc.abstractmethod
+    def segment(self, features: Any, memory: Any) -> Prediction:
+        """Prediction for one frame from its features and the memory alone."""
+
+    @abc.abstractmethod
+    def memorize(self, features: Any, prediction: Prediction, masks: Masks, memory: Any, frame: int) -> Any:
+        """The memory after frame number `frame` with its final masks. Returns a new memory; decides itself what to keep."""
+
+    def merge(self, prob: Float[Tensor, "B K H W"], prompted: Prompted) -> Float[Tensor, "B K H W"]:
+        """Final probabilities of a frame that carries prompts: a given mask replaces its channel and wins its pixels."""
+        given = prompted.given[:, :, None, None]
+        planes = prompted.planes * given
+        others = torch.where(given, 0.0, prob[:, 1:]) * (1 - planes.sum(1, keepdim=True)).clamp(0, 1)
+        objects = others + planes
+        return torch.cat([(1 - objects.sum(1, keepdim=True)).clamp(min=0), objects], 1)
+
+    def step(self, features: Any, memory: Any, frame: int, prompted: Prompted | None = None) -> Step:
+        """One frame: segment, merge the prompts of this frame, memorize."""
+        prediction = self.segment(features, memory)
+        logits = prediction.logits
+        if logits.shape[-2:] != memory.size:
+            logits = F.interpolate(logits, size=memory.size, mode="bilinear", align_corners=False)
+        prob = logits.float().softmax(dim=1)
+        given = torch.zeros(prob.shape[0], prob.shape[1] - 1, dtype=torch.bool, device=prob.device)
+        if prompted is not None:
+            prob, given = self.merge(prob, prompted), prompted.given
+        memory = self.memorize(features, prediction, Masks(prob[:, 1:], given), memory, frame)
+        return Step(prediction, prob, memory)
+
+    def forward(self, clip: Clip) -> list[Step]:
+        """Unroll over a clip: the objects of frame 0 are prompted there, every later frame reads the model's own masks."""
+        batch, length = clip.image.shape[:2]
+        size = (clip.image.shape[-2], clip.image.shape[-1])
+        features = self.encode(clip.image.transpose(0, 1).flatten(0, 1))  # time first, so that a frame is one slice
+        memory = self.start(batch, clip.present.shape[1], size)
+        steps = []
+        for t in range(length):
+            prompted = None
+            if t == 0:
+                first = clip.masks(0)
+                prompted = Prompted(first, clip.present & (first.sum((2, 3)) > 0))
+            steps.append(self.step(features.rows(t * batch, (t + 1) * batch), memory, t, prompted))
+            memory = steps[-1].memory
+        return steps
