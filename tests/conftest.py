@@ -1,0 +1,13 @@
+"""Shape and type annotations are enforced in every test; hypothesis repeats its examples."""
+
+import os
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # its import would ask the network for a newer version
+os.environ.setdefault("WANDB_MODE", "offline")
+
+from hypothesis import settings
+from jaxtyping import install_import_hook
+
+settings.register_profile("vosbench", deadline=None, derandomize=True)  # the first torch call exceeds 200 ms
+settings.load_profile("vosbench")
+install_import_hook("vosbench", "beartype.beartype")
