@@ -1,11 +1,12 @@
 """What every data set offers. Opening one is cheap: frames and label maps are decoded when asked for."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from vosbench.video.sequence import Sequence
 from vosbench.video.still import Still
 
 
+@runtime_checkable
 class VideoDataset(Protocol):
     """A split of a video set."""
 
@@ -19,6 +20,7 @@ class VideoDataset(Protocol):
     def __getitem__(self, index: int) -> Sequence: ...
 
 
+@runtime_checkable
 class StillDataset(Protocol):
     """A set of annotated images."""
 

@@ -66,8 +66,18 @@ class Step:
     """One frame propagated."""
 
     prediction: Prediction
-    prob: Float[Tensor, "B K H W"]  # at the network's input size, prompts merged in
+    logits: Float[Tensor, "B K H W"]  # the prediction's, at the network's input size
+    prob: Float[Tensor, "B K H W"]  # their softmax, with the prompts merged in
     memory: Any
+
+
+def paste_prompts(prob: Float[Tensor, "B K H W"], prompted: Prompted) -> Float[Tensor, "B K H W"]:
+    """A given plane replaces its object's channel and wins its pixels; the background is what is left over."""
+    given = prompted.given[:, :, None, None]
+    planes = prompted.planes * given
+    others = torch.where(given, 0.0, prob[:, 1:]) * (1 - planes.sum(1, keepdim=True)).clamp(0, 1)
+    objects = others + planes
+    return torch.cat([(1 - objects.sum(1, keepdim=True)).clamp(min=0), objects], 1)
 
 
 class Method(nn.Module, abc.ABC):
@@ -80,6 +90,16 @@ class Method(nn.Module, abc.ABC):
     prompt_kinds: ClassVar[frozenset[str]] = frozenset({"mask"})  # of "mask", "box"
     stride: ClassVar[int] = 16  # inputs are padded to a multiple of it
     learns: ClassVar[bool] = True  # False: has nothing to train, a floor for the others
+    _anchor: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("_anchor", torch.empty(0), persistent=False)  # moves with the method, also where it has no parameters
+
+    @property
+    def device(self) -> torch.device:
+        """Where the method computes."""
+        return self._anchor.device
 
     @abc.abstractmethod
     def encode(self, frames: Float[Tensor, "B 3 H W"]) -> Any:
@@ -102,12 +122,8 @@ class Method(nn.Module, abc.ABC):
         """The memory after frame number `frame` with its final masks. Returns a new memory; decides itself what to keep."""
 
     def merge(self, prob: Float[Tensor, "B K H W"], prompted: Prompted) -> Float[Tensor, "B K H W"]:
-        """Final probabilities of a frame that carries prompts: a given mask replaces its channel and wins its pixels."""
-        given = prompted.given[:, :, None, None]
-        planes = prompted.planes * given
-        others = torch.where(given, 0.0, prob[:, 1:]) * (1 - planes.sum(1, keepdim=True)).clamp(0, 1)
-        objects = others + planes
-        return torch.cat([(1 - objects.sum(1, keepdim=True)).clamp(min=0), objects], 1)
+        """Final probabilities of a frame that carries prompts; a paper may prescribe another rule than `paste_prompts`."""
+        return paste_prompts(prob, prompted)
 
     def step(self, features: Any, memory: Any, frame: int, prompted: Prompted | None = None) -> Step:
         """One frame: segment, merge the prompts of this frame, memorize."""
@@ -120,7 +136,7 @@ class Method(nn.Module, abc.ABC):
         if prompted is not None:
             prob, given = self.merge(prob, prompted), prompted.given
         memory = self.memorize(features, prediction, Masks(prob[:, 1:], given), memory, frame)
-        return Step(prediction, prob, memory)
+        return Step(prediction, logits, prob, memory)
 
     def forward(self, clip: Clip) -> list[Step]:
         """Unroll over a clip: the objects of frame 0 are prompted there, every later frame reads the model's own masks."""

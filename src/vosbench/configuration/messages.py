@@ -1,0 +1,52 @@
+"""Hydra's and OmegaConf's own errors as one sentence of ours."""
+
+import re
+
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from vosbench.configuration.composition import Source
+from vosbench.configuration.freezing import first_line, unknown_key
+from vosbench.configuration.overrides import CommandLine, no_method
+from vosbench.errors import ConfigError
+
+
+def sentence_for(error: Exception, line: CommandLine) -> ConfigError | None:
+    """The sentence a user can act on; None for an error that is not about the configuration."""
+    if not isinstance(error, (HydraException, OmegaConfBaseException)):
+        return None
+    text = str(error)
+    if "resolving interpolation" in text and "${method}" in text:
+        return no_method()
+    if match := re.search(r"Could not override '([^']+)'", text):
+        return _unknown(match[1], line)
+    if match := re.search(r"(?:no viable alternative|mismatched input|extraneous input|token recognition|missing EQUAL)", text):
+        return _grammar(text)
+    if match := re.search(r"In '([^']+)': Could not find '([^']+)'|Could not (?:find|load) '([^']+)'", text):
+        wanted = next(part for part in match.groups()[::-1] if part)
+        return ConfigError(f"There is no configuration '{wanted}' ({first_line(error)}); check its name and --config-dir.")
+    return ConfigError(f"The configuration cannot be composed: {first_line(error)}.")
+
+
+def _unknown(key: str, line: CommandLine) -> ConfigError:
+    """An unknown key given without a plus sign: composed again without it, to see what there is beside it."""
+    try:
+        config = Source.of(line).compose([item.text for item in line.without(key).overrides]).config
+    except (HydraException, OmegaConfBaseException) as error:
+        return sentence_for(error, line.without(key)) or ConfigError(f"There is no key '{key}'.")
+    node, parts = config, key.split(".")
+    for position, part in enumerate(parts):
+        below = OmegaConf.select(node, part, throw_on_missing=False) if part in node else None
+        if not OmegaConf.is_dict(below) or position == len(parts) - 1:
+            siblings = [str(name) for name in node if not str(name).startswith("_")]
+            return unknown_key(".".join(parts[: position + 1]), siblings)
+        node = below
+    return ConfigError(f"There is no key '{key}'.")
+
+
+def _grammar(text: str) -> ConfigError:
+    override = next(iter(re.findall(r"Error parsing override '(.*?)'\s*$", text, re.MULTILINE)), "an override")
+    key, _, value = override.partition("=")
+    remedy = f"""'{key}="{value}"'""" if value else """'key="value"'"""
+    return ConfigError(f"'{override}' cannot be read: a value with =, commas, brackets or accents needs quotes inside quotes: {remedy}.")

@@ -1,0 +1,55 @@
+"""`repeat`: the prompt mask, for ever. A floor: what a method that looks at no later frame reaches."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from vosbench.layers.planes import planes_to_logits
+from vosbench.methods.method import Features, Masks, Memory, Method, Prediction
+
+
+@dataclass
+class NoFeatures(Features):
+    """Nothing is read from the image."""
+
+    images: Float[Tensor, "B 0"]
+
+
+@dataclass
+class RepeatMemory(Memory):
+    """The planes that were prompted, kept as they were given."""
+
+    planes: Float[Tensor, "B N H W"]
+
+
+class Repeat(Method):
+    """Every object stays where its prompt put it."""
+
+    prompt_kinds = frozenset({"mask", "box"})
+    learns = False
+
+    def encode(self, frames: Float[Tensor, "B 3 H W"]) -> NoFeatures:
+        return NoFeatures(frames.new_zeros(frames.shape[0], 0))
+
+    def start(self, batch: int, objects: int, size: tuple[int, int]) -> RepeatMemory:
+        return RepeatMemory(objects, size, torch.zeros(batch, objects, *size, device=self.device))
+
+    def grow(self, memory: RepeatMemory, objects: int) -> RepeatMemory:
+        planes = F.pad(memory.planes, (0, 0, 0, 0, 0, objects - memory.objects))
+        return replace(memory, objects=objects, planes=planes)
+
+    def segment(self, features: NoFeatures, memory: RepeatMemory) -> Prediction:
+        return Prediction(planes_to_logits(memory.planes))
+
+    def memorize(
+        self, features: NoFeatures, prediction: Prediction, masks: Masks, memory: RepeatMemory, frame: int
+    ) -> RepeatMemory:
+        if not bool(masks.given.any()):
+            return memory
+        given = masks.given[:, :, None, None]
+        # A later prompt takes its pixels from the objects that stood there before, as it does in the frame itself.
+        taken = (masks.planes * given).sum(1, keepdim=True).clamp(0, 1)
+        return replace(memory, planes=torch.where(given, masks.planes, memory.planes * (1 - taken)))

@@ -1,0 +1,134 @@
+"""What STMA carries from frame to frame (specification 5.1), and what it makes of an image."""
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Self
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from vosbench.layers.memory_bank import MemoryBank
+from vosbench.methods.method import Features, Memory
+from vosbench.methods.stma.stml import KeyValue
+
+
+@dataclass
+class STMAFeatures(Features):
+    """Everything about an image that does not depend on a memory."""
+
+    image: Float[Tensor, "B 3 H W"]  # ImageNet mean and deviation taken out
+    tokens: Float[Tensor, "B L C"]  # raw: with position code, before the association blocks
+    fine4: Float[Tensor, "B c4 h4 w4"] | None  # None: made from the final tokens (vit_b)
+    fine8: Float[Tensor, "B c8 h8 w8"] | None
+
+
+@dataclass
+class ObjectMemory(Memory):
+    """Which objects are registered, and since which write."""
+
+    born: list[list[int]]  # B x N: number of the write that registered the object, -1 for none
+    registered: Bool[Tensor, "B N"]  # the same on the device
+    pairs: Int[Tensor, "2 P"]  # clip and channel of every registered object, clip by clip
+    anchor: Float[Tensor, "B N Cs"]
+    writes: int = 0  # frames written so far; 0 exactly while no object is registered
+    last_write: int = -1  # number of the frame written last
+
+    def padding(self) -> Bool[Tensor, "B N"] | None:
+        """`registered` where it masks anything, else None: attention without a mask is faster."""
+        return self.registered if any(write < 0 for clip in self.born for write in clip) else None
+
+    def with_registered(self, given: Bool[Tensor, "B N"]) -> Self:
+        """With the given objects registered at the coming write; those known already stay as they are."""
+        now = given.tolist()
+        born = [
+            [self.writes if fresh and write < 0 else write for fresh, write in zip(*rows, strict=True)]
+            for rows in zip(now, self.born, strict=True)
+        ]
+        return dataclasses.replace(self, born=born, registered=self.registered | given, pairs=_pairs(born, given.device))
+
+    def with_anchor(self, anchor: Float[Tensor, "P Cs"]) -> Self:
+        """The anchors (of all registered objects) taken over for those that this write registers."""
+        fresh = torch.tensor(self.born, device=anchor.device) == self.writes
+        dense = spread(anchor.to(self.anchor.dtype), self.pairs, self.registered.shape)
+        return dataclasses.replace(self, anchor=torch.where(fresh[:, :, None], dense, self.anchor))
+
+    def grown(self, objects: int) -> Self:
+        """With a longer object axis."""
+        more = objects - self.objects
+        return dataclasses.replace(
+            self,
+            objects=objects,
+            born=[clip + [-1] * more for clip in self.born],
+            registered=F.pad(self.registered, (0, more)),
+            anchor=F.pad(self.anchor, (0, 0, 0, more)),
+        )
+
+
+@dataclass
+class STMAMemory(ObjectMemory):
+    """Spatial memory (reference frames), temporal memory (keys and values) and what is derived from them."""
+
+    tokens: Float[Tensor, "B N C"] | None = None  # F_o, made at every write; None: no object tokens
+    references: list[Tensor] = field(default_factory=list)  # raw tokens of each reference frame, oldest first
+    reference_ids: list[int] = field(default_factory=list)  # number of its write
+    pinned: list[bool] = field(default_factory=list)  # whether masks were given on it
+    cache: list[KeyValue] = field(default_factory=list)  # keys and values of the references in `cache_ids`, per block
+    cache_ids: list[int] = field(default_factory=list)
+    temporal: dict[str, Tensor] | None = None  # fields of the `MemoryBank`; None before the first write
+
+    @property
+    def bank(self) -> MemoryBank:
+        """The temporal memory."""
+        assert self.temporal is not None
+        return MemoryBank(**self.temporal)
+
+    def valid(self) -> Bool[Tensor, "B N M"] | None:
+        """Which elements belong to which object: those written since its registration; None where all belong to all."""
+        if all(write == 0 for clip in self.born for write in clip):
+            return None
+        born = torch.tensor(self.born, device=self.registered.device)
+        return (self.bank.write_no[:, None] >= born[:, :, None]) & self.registered[:, :, None]
+
+    def with_reference(self, tokens: Float[Tensor, "B L C"], *, pinned: bool) -> Self:
+        """With one more reference frame, the newest."""
+        return dataclasses.replace(
+            self,
+            references=[*self.references, tokens],
+            reference_ids=[*self.reference_ids, self.writes],
+            pinned=[*self.pinned, pinned],
+        )
+
+    def with_references_bounded(self, refs: int, max_pinned: int | None) -> Self:
+        """All pinned references (or the very first and the newest `max_pinned` - 1 of them) and the newest others that
+        `refs` leaves room for beside one pinned, at least one."""
+        pinned = [place for place, is_pinned in enumerate(self.pinned) if is_pinned]
+        if max_pinned is not None and len(pinned) > max_pinned:
+            pinned = [pinned[0], *pinned[len(pinned) - max_pinned + 1 :]]
+        others = [place for place, is_pinned in enumerate(self.pinned) if not is_pinned]
+        kept = sorted([*pinned, *others[-max(1, refs - 1) :]])
+        return dataclasses.replace(
+            self,
+            references=[self.references[place] for place in kept],
+            reference_ids=[self.reference_ids[place] for place in kept],
+            pinned=[self.pinned[place] for place in kept],
+        )
+
+
+def _pairs(born: list[list[int]], device: torch.device) -> Int[Tensor, "2 P"]:
+    found = [(clip, channel) for clip, row in enumerate(born) for channel, write in enumerate(row) if write >= 0]
+    return torch.tensor(found, dtype=torch.long, device=device).view(-1, 2).T
+
+
+def unregistered(batch: int, objects: int, device: torch.device) -> tuple[list[list[int]], Tensor, Tensor]:
+    """`born`, `registered` and `pairs` while nothing is registered."""
+    born = [[-1] * objects for _ in range(batch)]
+    return born, torch.zeros(batch, objects, dtype=torch.bool, device=device), _pairs(born, device)
+
+
+def spread(values: Float[Tensor, "P *rest"], pairs: Int[Tensor, "2 P"], shape: torch.Size) -> Float[Tensor, "B N *rest"]:
+    """Values of the registered objects at their places of the dense (B, N) axes, zeros elsewhere."""
+    if values.shape[0] == shape.numel():
+        return values.unflatten(0, shape)
+    return values.new_zeros(*shape, *values.shape[1:]).index_put((pairs[0], pairs[1]), values)

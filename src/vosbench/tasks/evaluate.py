@@ -1,0 +1,124 @@
+"""`task=evaluate`: a method over the validation split, beside the floors and the published numbers."""
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from vosbench.checkpoints.load import load_into
+from vosbench.configuration import build
+from vosbench.datasets.dataset import VideoDataset
+from vosbench.errors import ConfigError
+from vosbench.evaluation import Evaluation, evaluate
+from vosbench.inference.masks import MaskFolder
+from vosbench.inference.streaming import SegmentedFrame
+from vosbench.methods.method import Method
+from vosbench.reporting.overlays import evenly_chosen, overlay
+from vosbench.reporting.progress import Advance, progress
+from vosbench.reporting.report import write_report
+from vosbench.reporting.tables import result_table
+from vosbench.reporting.wandb_log import log_evaluation
+from vosbench.reporting.written_beside import write_image, write_text
+from vosbench.tasks.device import on_device, rank
+from vosbench.tasks.wandb_run import wandb_run
+from vosbench.video.sequence import Sequence
+
+log = logging.getLogger(__name__)
+
+OVERLAYS = 4  # pictures of each sequence that go into the report
+
+
+def run(cfg: DictConfig, run_dir: Path) -> dict[str, Any] | None:
+    """Evaluate `checkpoint` (a floor needs none) and leave masks, scores, pictures and the report in the run folder."""
+    method = build(cfg.method)
+    if method.learns:
+        if cfg.checkpoint is None:
+            raise ConfigError(
+                f"task=evaluate needs the weights of {cfg.method_name}: give checkpoint=<run folder>/best.ckpt, or train them with task=train."
+            )
+        load_into(method, Path(cfg.checkpoint), cfg.method_name, cfg.size_name)
+    on_device(method, cfg)
+    with wandb_run(cfg, run_dir) as wandb:
+        return evaluate_and_report(cfg, run_dir, method, wandb)
+
+
+def validation_split(cfg: DictConfig) -> VideoDataset:
+    """The data set to score on."""
+    dataset = build(cfg.data.val)
+    if dataset is None:
+        raise ConfigError(f"data={cfg.data_name} has no validation split (data.val is null); choose one that has, such as data=procedural.")
+    return dataset
+
+
+def evaluator(cfg: DictConfig, dataset: VideoDataset) -> Callable[[Method, Callable[[int, str], None]], Evaluation]:
+    """The evaluation of this run as training validates with it."""
+    return lambda method, advance: evaluate(
+        method, dataset, long_edge=cfg.long_edge, short_edge=cfg.short_edge, advance=advance
+    )
+
+
+def evaluate_and_report(cfg: DictConfig, run_dir: Path, method: Method, wandb: Any) -> dict[str, Any]:
+    """Score the method and the floors on the validation split; write, print and log what was found."""
+    dataset = validation_split(cfg)
+    pictures = Pictures(run_dir / "overlays")
+    masks = MaskFolder(run_dir / "masks")
+
+    def keep(sequence: Sequence, frame: SegmentedFrame) -> None:
+        masks.write(sequence.name, frame.frame_name, frame.label_map)
+        pictures.add(sequence, frame)
+
+    evaluation = _scored(cfg, cfg.method_name, method, dataset, keep)
+    floors = {}
+    for name, network in cfg.floors.items():
+        if name != cfg.method_name:
+            floors[name] = described(_scored(cfg, str(name), build(network), dataset, None), str(name), dataset)
+    scores = described(evaluation, cfg.method_name, dataset)
+    if rank() == 0:
+        write_text(run_dir / "scores.json", json.dumps(scores, indent=1))
+        write_text(run_dir / "attributes.json", json.dumps(evaluation.attributes))
+        for name, found in floors.items():
+            write_text(run_dir / "floors" / f"{name}.json", json.dumps(found))
+        table = result_table(cfg.method_name, scores, floors=floors, dataset=dataset.name, run_folder=run_dir)
+        table.print()
+        write_text(run_dir / "table.md", table.markdown())
+        write_text(run_dir / "table.csv", table.csv())
+        if wandb is not None:
+            log_evaluation(wandb, scores, pictures.written)
+        log.info("report: %s", write_report(run_dir))
+    return scores
+
+
+def described(evaluation: Evaluation, method: str, dataset: VideoDataset) -> dict[str, Any]:
+    """scores.json: the scores, and of what they are."""
+    return {"method": method, "dataset": dataset.name, **evaluation.scores, "seconds_per_frame": evaluation.seconds_per_frame}
+
+
+def _scored(cfg: DictConfig, name: str, method: Method, dataset: VideoDataset, keep: Any) -> Evaluation:
+    on_device(method, cfg)
+    frames = sum(len(dataset[index].frames) for index in range(len(dataset)))
+    with progress(f"evaluating {name} on {dataset.name}", total=frames) as advance:
+        return evaluate(
+            method, dataset, long_edge=cfg.long_edge, short_edge=cfg.short_edge, on_frame=keep, advance=_of_rank_zero(advance)
+        )
+
+
+def _of_rank_zero(advance: Advance) -> Callable[[int, str], None]:
+    return advance if rank() == 0 else lambda frames, sequence: None
+
+
+@dataclass
+class Pictures:
+    """A few overlays of every sequence, evenly over its length."""
+
+    folder: Path
+    written: dict[str, Path] = field(default_factory=dict)
+
+    def add(self, sequence: Sequence, frame: SegmentedFrame) -> None:
+        """Write the overlay if this frame is one of the chosen."""
+        if frame.frame_index in evenly_chosen(len(sequence.frames), OVERLAYS):
+            name = f"{sequence.name}_{frame.frame_name}"
+            self.written[name] = write_image(self.folder / f"{name}.jpg", overlay(frame.image, frame.label_map))

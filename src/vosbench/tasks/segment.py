@@ -1,0 +1,80 @@
+"""`task=segment`: one video of the user's, from prompts to masks, written while it is computed."""
+
+import json
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from omegaconf import DictConfig, OmegaConf
+
+from vosbench.checkpoints.load import load_into
+from vosbench.configuration import build
+from vosbench.errors import ConfigError, PromptError
+from vosbench.inference.masks import MaskFolder
+from vosbench.inference.prompts import boxes_to_masks, read_prompts
+from vosbench.inference.session import Session
+from vosbench.methods.method import Method
+from vosbench.reporting.overlay_video import OverlayVideo
+from vosbench.reporting.overlays import SheetFrame, contact_sheet, evenly_chosen, overlay
+from vosbench.reporting.progress import progress
+from vosbench.reporting.written_beside import write_image, write_text, written_beside
+from vosbench.tasks.device import on_device
+from vosbench.video.frames import prefetched
+from vosbench.video.open_frames import open_frames
+
+log = logging.getLogger(__name__)
+
+SHEET = 6  # frames on the contact sheet
+
+
+def run(cfg: DictConfig, run_dir: Path) -> dict[str, Any] | None:
+    """Masks in ``masks/<video>/<frame>.png``, the overlay as ``overlay.mp4`` and as the contact sheet ``overlay.jpg``."""
+    method: Method = build(cfg.method)
+    if method.learns:
+        if cfg.checkpoint is None:
+            raise ConfigError(f"task=segment needs the weights of {cfg.method_name}: give checkpoint=<run folder>/best.ckpt.")
+        load_into(method, Path(cfg.checkpoint), cfg.method_name, cfg.size_name)
+    on_device(method, cfg)
+    if cfg.box_to_mask not in (None, "grabcut"):
+        raise ConfigError(f"box_to_mask={cfg.box_to_mask} is unknown; give box_to_mask=grabcut, or null.")
+    video = Path(cfg.video)
+    frames = open_frames(video)
+    given = OmegaConf.to_container(cfg.prompt) if isinstance(cfg.prompt, DictConfig) else str(cfg.prompt)
+    prompts = read_prompts(given, frames.names)  # type: ignore[arg-type]
+    session = Session(method, long_edge=cfg.long_edge, short_edge=cfg.short_edge)
+    masks, name = MaskFolder(run_dir / "masks"), video.stem
+    seconds, cells, shown = 0.0, [], set(evenly_chosen(len(frames), SHEET))
+    with progress(f"segmenting {name}", total=len(frames)) as advance, OverlayVideo(run_dir / "overlay.mp4") as movie:
+        for frame_index, image in enumerate(prefetched(frames)):
+            entering = prompts.get(frame_index, {})
+            if cfg.box_to_mask == "grabcut" and "box" not in method.prompt_kinds:
+                entering = boxes_to_masks(entering, image, f"{video}, frame {frame_index}")
+            began = time.perf_counter()
+            try:
+                prob = session.step(image, entering)
+            except PromptError as error:
+                raise PromptError(f"{video}, {error}") from error
+            label_map = session.label_map(prob)
+            seconds += time.perf_counter() - began
+            frame_name = frames.names[frame_index]
+            path = masks.write(name, frame_name, label_map)
+            if cfg.probabilities:
+                with written_beside(path.with_suffix(".npz")) as beside:
+                    np.savez_compressed(beside, prob=prob.half().cpu().numpy(), object_ids=np.array(session.object_ids, np.uint8))
+            movie.add(image, label_map)
+            if frame_index in shown:
+                cells.append(SheetFrame(frame_name, overlay(image, label_map)))
+            advance(1, frame_name)
+    write_image(run_dir / "overlay.jpg", contact_sheet({name: cells}, columns=SHEET))
+    found = {
+        "video": str(video),
+        "method": cfg.method_name,
+        "frames": len(frames),
+        "objects": session.object_ids,
+        "seconds_per_frame": seconds / max(1, len(frames)),
+    }
+    write_text(run_dir / "segment.json", json.dumps(found, indent=1))
+    log.info("%d frames, %d objects, %.3f s a frame; masks and overlay: %s", len(frames), len(session.object_ids), found["seconds_per_frame"], run_dir)
+    return found

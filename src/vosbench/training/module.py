@@ -1,0 +1,63 @@
+"""`VOSModule`: the glue between a method and Lightning. No maths here: see the method and the loss."""
+
+import math
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from vosbench.errors import RunError
+from vosbench.methods.method import Method
+from vosbench.training.stage import Stage
+from vosbench.video.clip import Clip
+
+
+class VOSModule(pl.LightningModule):
+    """Unrolls the streaming contract over a clip and hands the steps to the stage's loss."""
+
+    def __init__(self, method: Method, stage: Stage, seed: int) -> None:
+        super().__init__()
+        self.method, self.stage, self.seed = method, stage, seed
+        self.terms: dict[str, Tensor] = {}  # of the newest step, for progress and logging
+        self._clip: Clip | None = None  # of the newest step, to be named when its gradient is not finite
+
+    def on_train_batch_start(self, batch: Clip, batch_idx: int) -> None:
+        # Dropout and reference draws of step k depend on (seed, k, rank) alone, whatever was interrupted or validated before.
+        torch.manual_seed((self.seed * 1_000_003 + self.global_step) * 1009 + self.global_rank)
+
+    def training_step(self, batch: Clip, batch_idx: int) -> Tensor:
+        self._clip = batch
+        steps = self.method(batch)
+        self.terms = self.stage.loss(steps, batch, self.global_step)
+        loss = torch.stack(list(self.terms.values())).sum()
+        if not math.isfinite(float(loss.detach())):
+            terms = ", ".join(f"{name} {float(term):g}" for name, term in self.terms.items())
+            raise RunError(self._not_finite("the loss", terms, batch))
+        self.terms = {name: term.detach() for name, term in self.terms.items()} | {"loss": loss.detach()}
+        return loss
+
+    def configure_gradient_clipping(
+        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """Clip by norm, and stop before a gradient that is not finite reaches the weights."""
+        limit = math.inf if self.stage.clip_norm is None else self.stage.clip_norm
+        norm = torch.nn.utils.clip_grad_norm_(self.method.parameters(), limit)
+        # In float16 the loss scaler expects infinite gradients now and then and skips those steps by itself.
+        if self.trainer.precision != "16-mixed" and not math.isfinite(float(norm)):
+            raise RunError(self._not_finite("the gradient", f"norm {float(norm):g}", self._clip))
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.stage.optimizer([p for p in self.method.parameters() if p.requires_grad])
+        scheduler = LambdaLR(optimizer, self.stage.schedule)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def _not_finite(self, what: str, found: str, clip: Clip | None) -> str:
+        names = zip(clip.sequence, clip.frame_names, strict=True) if clip is not None else ()
+        clips = ", ".join(f"{name} (frames {', '.join(frames)})" for name, frames in names)
+        return (
+            f"stage '{self.stage.name}', step {self.global_step}: {what} is not finite ({found}) on the clips {clips}; the last checkpoint "
+            "is from before it: lower the learning rate or look at these frames, then go on with resume=<run folder>."
+        )

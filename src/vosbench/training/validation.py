@@ -1,0 +1,41 @@
+"""Validation inside a training: the real streaming inference, the real scorer, the best state by J&F."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytorch_lightning as pl
+
+from vosbench.evaluation import Evaluation
+from vosbench.methods.method import Method
+from vosbench.training.module import VOSModule
+from vosbench.training.recovery import Recovery
+from vosbench.training.stage import Stage
+from vosbench.training.watching import Advance
+
+
+log = logging.getLogger(__name__)
+
+Evaluate = Callable[[Method, Advance], Evaluation]  # the second is called as sequences are done
+
+
+class Validation(pl.Callback):
+    """Scores the method every `validate_every` steps and at the stage's end."""
+
+    def __init__(self, stage: Stage, offset: int, evaluate: Evaluate, recovery: Recovery, advance: Advance) -> None:
+        self.stage, self.offset, self.evaluate, self.recovery, self.advance = stage, offset, evaluate, recovery, advance
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+        step = trainer.global_step
+        every = self.stage.validate_every
+        if step != self.stage.steps and (every is None or step % every):
+            return
+        assert isinstance(pl_module, VOSModule)
+        evaluation = self.evaluate(pl_module.method, lambda frames, sequence: self.advance(0, f"validating {sequence}"))
+        pl_module.train()
+        found = evaluation.headline()
+        log.info("stage '%s', step %d: J&F %.1f on the validation split", self.stage.name, step, 100 * found["jf"])
+        metrics = {f"val/{name}": value for name, value in found.items()}
+        for logger in trainer.loggers if trainer.is_global_zero else []:
+            logger.log_metrics({**metrics, "stage": self.stage.name} if logger.name == "metrics" else metrics, step=self.offset + step)
+        self.recovery.judge(trainer, found["jf"])
