@@ -54,7 +54,12 @@ def evaluate(
         gathered = [None] * world
         dist.all_gather_object(gathered, mine)
     found = sorted((item for part in gathered for item in part), key=lambda item: item.name)
-    scores = summarise(dataset.protocol, {item.name: item.result for item in found}, **_categories(dataset, found))
+    scores = summarise(
+        dataset.protocol,
+        {item.name: item.result for item in found},
+        categories={item.name: item.categories for item in found},
+        categories_seen=dataset.categories_seen,
+    )
     frames = sum(item.frames for item in found)
     seconds = sum(item.seconds for item in found) / max(1, frames)
     return Evaluation(scores, seconds, frames, {item.name: item.attributes for item in found})
@@ -82,7 +87,7 @@ def _score_sequence(
     sequence = dataset[index]
     names = sequence.frames.names
     annotated = {names[place]: place for place in sorted(sequence.label_maps)}
-    scorer = scorer_of(dataset.protocol, sequence, list(annotated))
+    scorer = scorer_for(dataset.protocol, sequence)
     seconds = 0.0
     for frame in segment_sequence(method, sequence, long_edge=long_edge, short_edge=short_edge):
         seconds += frame.seconds

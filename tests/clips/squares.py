@@ -6,12 +6,12 @@ import numpy as np
 
 from vosbench.clips.geometry import AreaCrop, ScaledCrop
 from vosbench.clips.object_choice import ObjectChoice
-from vosbench.clips.transform import ClipTransform
+from vosbench.clips.transform import VideoTransform
 from vosbench.video.sequence import Sequence
 from vosbench.video.still import Still
 
 COLOURS = np.array([[20, 20, 20], [250, 60, 60], [60, 250, 60], [60, 60, 250]], dtype=np.uint8)  # by object id
-WHOLE = ClipTransform(32, [AreaCrop(area=[1.0, 1.0], ratio=[1.0, 1.0])])  # the frames as they are, where they are square
+WHOLE = VideoTransform(32, [AreaCrop(area=[1.0, 1.0], ratio=[1.0, 1.0])])  # the frames as they are, where they are square
 
 
 def drawn(label_map: np.ndarray) -> np.ndarray:
@@ -77,5 +77,5 @@ def any_object() -> ObjectChoice:
     return ObjectChoice(3)
 
 
-def cropped(crop: int) -> ClipTransform:
-    return ClipTransform(crop, [ScaledCrop(scale=[1.0, 2.0])])
+def cropped(crop: int) -> VideoTransform:
+    return VideoTransform(crop, [ScaledCrop(scale=[1.0, 2.0])])

@@ -6,13 +6,13 @@ from tests.clips.squares import Squares, any_object, cropped
 from vosbench.clips.datamodule import ClipBatches, ClipDataModule, StageClips, clip_loader
 from vosbench.clips.frame_choice import IterativeFrames
 from vosbench.clips.photometry import Photometry
-from vosbench.clips.transform import ClipTransform
+from vosbench.clips.transform import VideoTransform
 from vosbench.clips.video_clips import VideoClips
 from vosbench.errors import ConfigError, DatasetError
 
 
 def source():
-    transform = ClipTransform(24, cropped(24).geometry, shared=Photometry(brightness=0.2), per_frame=Photometry(contrast=0.1))
+    transform = VideoTransform(24, cropped(24).geometry, shared=Photometry(brightness=0.2), per_frame=Photometry(contrast=0.1))
     return VideoClips(
         Squares(), 3, frames=IterativeFrames(), max_skip=[[0.0, 2], [0.5, 4]], objects=any_object(), transform=transform
     )

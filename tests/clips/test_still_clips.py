@@ -5,10 +5,10 @@ from tests.clips.squares import WHOLE, SquareStills, any_object
 from vosbench.clips.geometry import Affine, ScaledCrop
 from vosbench.clips.object_choice import ObjectChoice
 from vosbench.clips.still_clips import StillClips
-from vosbench.clips.transform import ClipTransform
+from vosbench.clips.transform import VideoTransform
 from vosbench.errors import ConfigError
 
-MOVING = ClipTransform(32, [Affine(rotation=20.0, translate=0.2, per_frame=True), ScaledCrop(scale=[1.0, 1.0], per_frame=True)])
+MOVING = VideoTransform(32, [Affine(rotation=20.0, translate=0.2, per_frame=True), ScaledCrop(scale=[1.0, 1.0], per_frame=True)])
 
 
 def test_without_motion_every_frame_is_the_still():
@@ -26,7 +26,7 @@ def test_with_motion_the_frames_differ_and_the_object_keeps_its_number():
 
 
 def test_objects_lost_to_the_crop_lead_to_another_draw():
-    far = ClipTransform(32, [Affine(translate=1.0), ScaledCrop(scale=[1.0, 1.0])])
+    far = VideoTransform(32, [Affine(translate=1.0), ScaledCrop(scale=[1.0, 1.0])])
     patient = StillClips(SquareStills(), 2, objects=any_object(), transform=far, redraws=30)
     once = StillClips(SquareStills(), 2, objects=any_object(), transform=far, redraws=0)
     assert all(patient.draw(0, 0, i, 0.0).num_objects for i in range(30))

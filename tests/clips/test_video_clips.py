@@ -5,8 +5,11 @@ import pytest
 
 from tests.clips.squares import WHOLE, Squares, any_object, cropped, drawn
 from vosbench.clips.frame_choice import IterativeFrames, UniformGaps
+from vosbench.clips.geometry import AreaCrop
 from vosbench.clips.object_choice import ObjectChoice
+from vosbench.clips.transform import VideoTransform
 from vosbench.clips.video_clips import VideoClips
+from vosbench.datasets.mixture import Mixture
 from vosbench.errors import ConfigError, DatasetError
 
 
@@ -48,18 +51,42 @@ def test_max_skip_is_divided_by_the_distance_between_annotated_frames(annotation
     assert max(gaps) == largest
 
 
+def test_in_a_mixture_each_video_keeps_the_annotation_step_of_its_data_set():
+    every_frame, every_fifth = Squares(lengths=(16,)), Squares(lengths=(61,), annotated=5, annotation_step=5, size=96)
+    transform = VideoTransform(32, [AreaCrop(area=[1.0, 1.0], ratio=[1.0, 1.0])])
+    clips = source(Mixture([every_frame, every_fifth], [3, 1]), max_skip=[[0.0, 10]], transform=transform)
+    samples = [clips.draw(0, 0, i, 0.0) for i in range(400)]
+    dense = [np.abs(np.diff(frame_numbers(sample))).max() for sample in samples if max(frame_numbers(sample)) <= 15]
+    sparse = [np.abs(np.diff(frame_numbers(sample))).max() for sample in samples if max(frame_numbers(sample)) > 15]
+    assert max(dense) <= 10
+    assert set(sparse) == {5, 10}  # at most two annotated frames of every fifth
+
+
+def test_opening_a_large_data_set_looks_no_further_than_the_first_video_that_will_do():
+    opened = []
+
+    class Counted(Squares):
+        def __getitem__(self, index):
+            opened.append(index)
+            return super().__getitem__(index)
+
+    source(Counted(lengths=(2, 2, 12, 12, 12)))
+    assert opened == [0, 1, 2]
+
+
 def test_only_annotated_frames_are_chosen():
     clips = source(Squares(lengths=(31,), annotated=5, annotation_step=5, size=64), max_skip=[[0.0, 10]])
     frames = {frame for i in range(100) for frame in frame_numbers(clips.draw(0, 0, i, 0.0))}
     assert frames == {0, 5, 10, 15, 20, 25, 30}
 
 
-def test_videos_shorter_than_the_clip_are_left_out_and_counted_once(caplog):
+def test_videos_shorter_than_the_clip_are_left_out_and_reported_once(caplog):
     with caplog.at_level(logging.INFO, logger="vosbench.clips.video_clips"):
         clips = source(Squares(lengths=(2, 12, 1, 12)))
-    names = {clips.draw(0, 0, i, 0.0).sequence for i in range(50)}
+        names = {clips.draw(0, 0, i, 0.0).sequence for i in range(50)}
     assert names == {"video1", "video3"}
-    assert caplog.messages == ["squares: 2 of 4 videos are left out, shorter than 3 frames"]
+    assert len(caplog.messages) == 1
+    assert caplog.messages[0].startswith("squares: videos with fewer than 3 annotated frames are left out")
 
 
 def test_a_data_set_of_short_videos_only_is_refused():

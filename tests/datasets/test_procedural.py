@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hydra.utils import instantiate
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
@@ -70,6 +70,7 @@ def test_a_sequence_is_the_same_in_another_process():
     assert hashlib.sha256(data).hexdigest() == there
 
 
+@settings(max_examples=8)
 @given(index=st.integers(0, 50), t=st.integers(0, 19))
 def test_a_frame_drawn_alone_equals_the_same_frame_drawn_after_all_others(index, t):
     dataset = ProceduralVideos("train", size=64, length=20, count=51, seed=1)
@@ -81,6 +82,7 @@ def test_a_frame_drawn_alone_equals_the_same_frame_drawn_after_all_others(index,
     np.testing.assert_array_equal(jumped.frames[t], images[t][0])
 
 
+@settings(max_examples=12)
 @given(index=st.integers(0, 300))
 def test_a_prompt_shows_its_object_and_no_label_map_shows_it_before(index):
     dataset = ProceduralVideos(

@@ -99,7 +99,7 @@ def test_the_camera_moves_objects_and_background_together():
     board[50, 20] = 255
     shift = Wave(8.0, math.pi / 2, 0.0)  # 0 at frame 0, 8 at frame 1
     camera = replace(TRIPOD, shift=(shift, STILL))
-    drawn = Scene((100, 100), board, camera, [layer(RED, motion(60.0, 50.0), 11.0, 1)], np.zeros((100, 100, 3), np.uint8))
+    drawn = Scene((100, 100), board, camera, [layer(RED, motion(60.0, 50.0), 10.0, 1)], np.zeros((100, 100, 3), np.uint8))
 
     columns = [np.nonzero(drawn.label_map(t))[1].mean() for t in (0, 1)]
     dots = [int(drawn.image(t)[50, :40, 1].argmax()) for t in (0, 1)]
@@ -147,6 +147,14 @@ def test_what_is_hidden_for_more_than_half_is_occluded_and_what_comes_back_re_ap
     assert attributes(scene(layer(RED, motion(50.0, 50.0), 30.0, 1), passing), 25)[1] == {"occluded", "re-appearing"}
     assert attributes(scene(layer(RED, motion(50.0, 50.0), 30.0, 1), passing), 11)[1] == {"occluded"}
     assert attributes(scene(passing, layer(RED, motion(50.0, 50.0), 30.0, 1)), 25)[1] == frozenset()
+
+
+@pytest.mark.parametrize(("cover_x", "expected"), [(23.0, frozenset()), (29.0, frozenset({"occluded"}))])
+def test_occlusion_begins_at_half(cover_x, expected):
+    # The object spans columns 35 to 65; the cover reaches to column 48, or to column 54.
+    drawn = scene(layer(RED, motion(50.0, 50.0), 30.0, 1), layer(GREY, motion(cover_x, 50.0), 50.0, 0))
+
+    assert attributes(drawn, 2)[1] == expected
 
 
 def test_leaving_the_frame_is_no_occlusion():

@@ -1,23 +1,25 @@
 """Methods as the command line would build them, in their tiny form, with seeded weights."""
 
 from functools import cache
-from pathlib import Path
 
 import torch
+from omegaconf import DictConfig
 
-from vosbench.configuration import build, compose
+from vosbench.configuration.composition import Source
+from vosbench.configuration.places import conf_folder, options
+from vosbench.configuration.targets import build
 from vosbench.methods.method import Method
 
-CONF = Path(__file__).resolve().parents[2] / "conf"
-METHODS = sorted(path.stem for path in CONF.glob("method/*.yaml"))
+METHODS = options("method")
 
 
 @cache
-def _config(name: str, overrides: tuple[str, ...]):
-    return compose([f"+method={name}", *overrides])
+def composed(name: str, *overrides: str) -> DictConfig:
+    """The whole configuration of a method."""
+    return Source(conf_folder()).compose([f"+method={name}", *overrides]).config
 
 
 def built(name: str, *overrides: str, seed: int = 0) -> Method:
     """A fresh network of that name."""
     torch.manual_seed(seed)
-    return build(_config(name, overrides).method)
+    return build(composed(name, *overrides).method)

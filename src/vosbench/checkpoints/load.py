@@ -6,7 +6,7 @@ from typing import Any
 
 from vosbench.checkpoints.files import read_checkpoint
 from vosbench.checkpoints.weights import load_weights, network_weights
-from vosbench.configuration import build
+from vosbench.configuration.targets import build
 from vosbench.errors import CheckpointError
 from vosbench.methods.method import Method
 

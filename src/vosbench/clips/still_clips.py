@@ -4,7 +4,7 @@ import numpy as np
 
 from vosbench.clips.object_choice import ObjectChoice
 from vosbench.clips.source import clip_generator, drawn_seed
-from vosbench.clips.transform import VideoTransform
+from vosbench.clips.transform import Augmentation
 from vosbench.clips.video_clips import check_sizes
 from vosbench.datasets.dataset import StillDataset
 from vosbench.errors import ConfigError
@@ -19,7 +19,7 @@ class StillClips:
     """
 
     def __init__(
-        self, dataset: StillDataset, length: int, *, objects: ObjectChoice, transform: VideoTransform, redraws: int = 5
+        self, dataset: StillDataset, length: int, *, objects: ObjectChoice, transform: Augmentation, redraws: int = 5
     ) -> None:
         if len(dataset) == 0:
             raise ConfigError(f"{dataset.name} holds no images, so there are no clips to draw; check where the data set lies.")

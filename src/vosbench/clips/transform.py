@@ -16,7 +16,7 @@ FILL = (124, 116, 104)  # mean colour of ImageNet, RGB: what the camera would se
 
 
 @runtime_checkable
-class VideoTransform(Protocol):
+class Augmentation(Protocol):
     """Changes the frames and label maps of one clip; a pure function of its arguments."""
 
     def __call__(
@@ -24,7 +24,7 @@ class VideoTransform(Protocol):
     ) -> tuple[UInt8[np.ndarray, "T S S 3"], UInt8[np.ndarray, "T S S"]]: ...
 
 
-class ClipTransform:
+class VideoTransform:
     """Cuts a crop of `crop` x `crop` pixels out of every frame of a clip.
 
     `geometry` lists the random steps in their published order, at least one of which crops; `warp` bends each frame of its own;

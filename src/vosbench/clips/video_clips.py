@@ -1,6 +1,7 @@
 """Clips out of videos. Sources: XMem's loader (STMA spec, 6.3), AOT 6.4, CFBI 6.2, LGDK 6.4, QMRA 6."""
 
 import logging
+from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import UInt8
@@ -9,17 +10,22 @@ from vosbench.clips.curriculum import Curriculum
 from vosbench.clips.frame_choice import FrameChoice
 from vosbench.clips.object_choice import IGNORED, ObjectChoice
 from vosbench.clips.source import clip_generator, drawn_seed
-from vosbench.clips.transform import VideoTransform
+from vosbench.clips.transform import Augmentation
 from vosbench.datasets.dataset import VideoDataset
+from vosbench.datasets.mixture import Mixture
 from vosbench.errors import ConfigError, DatasetError
 from vosbench.video.clip import ClipSample
 from vosbench.video.sequence import Sequence
 
 log = logging.getLogger(__name__)
 
+# A mixture is one too, but it has no single annotation_step, and checking for the attribute would raise its ConfigError.
+Videos: TypeAlias = VideoDataset | Any
+
 
 class VideoClips:
-    """A clip source over the annotated frames of a video data set; every video is as likely as every other.
+    """A clip source over the annotated frames of a video data set; every video is as likely as every other, and those with fewer
+    annotated frames than a clip has are left out.
 
     `max_skip` is a curriculum in frames of the video; it is divided by the data set's `annotation_step`, because frames are
     chosen among the annotated ones. A draw whose first frame shows no admissible object is repeated in the same video up to
@@ -31,13 +37,13 @@ class VideoClips:
 
     def __init__(
         self,
-        dataset: VideoDataset,
+        dataset: Videos,
         length: int,
         *,
         frames: FrameChoice,
         max_skip: list[list[int | float]],
         objects: ObjectChoice,
-        transform: VideoTransform,
+        transform: Augmentation,
         redraws: int = 5,
         min_reference_area: int = 0,
         complete_reference: bool = False,
@@ -46,14 +52,15 @@ class VideoClips:
         self.frames, self.max_skip, self.objects, self.transform = frames, Curriculum(max_skip), objects, transform
         self.redraws = redraws
         self.min_reference_area, self.complete_reference = min_reference_area, complete_reference
-        self.videos = long_enough(dataset, length)
+        self.reported = False
+        check_lengths(dataset, length)
 
     def draw(self, seed: int, step: int, index: int, progress: float) -> ClipSample:
         """A random clip of a random video."""
         generator = clip_generator("video", seed, step, index)
-        sequence = self.dataset[self.videos[generator.integers(len(self.videos))]]
+        sequence, annotation_step = self.video(generator)
         annotated = sorted(sequence.label_maps)
-        max_skip = max(1, self.max_skip.at(progress) // self.dataset.annotation_step)
+        max_skip = max(1, self.max_skip.at(progress) // annotation_step)
         for attempt in range(self.redraws + 1):
             chosen = [annotated[i] for i in self.frames(len(annotated), self.length, max_skip, generator)]
             label_maps = [sequence.label_maps[frame] for frame in chosen]
@@ -63,6 +70,22 @@ class VideoClips:
             if sample.num_objects:
                 break
         return sample
+
+    def video(self, generator: np.random.Generator) -> tuple[Sequence, int]:
+        """A random video among those that are long enough, and the distance between its annotated frames."""
+        while True:  # ends: the constructor has found one
+            index = int(generator.integers(len(self.dataset)))
+            sequence = self.dataset[index]
+            count = len(sequence.label_maps)
+            if count >= self.length:
+                break
+            if not self.reported:
+                left_out = "%s: videos with fewer than %d annotated frames are left out; '%s', which has %d, is the first met"
+                log.info(left_out, self.dataset.name, self.length, sequence.name, count)
+                self.reported = True
+        if isinstance(self.dataset, Mixture):
+            return sequence, self.dataset.annotation_step_of(index)
+        return sequence, self.dataset.annotation_step
 
     def welcome(self, label_maps: list[UInt8[np.ndarray, "_ _"]]) -> bool:
         """Whether the first of the chosen label maps is the reference one wishes for."""
@@ -85,19 +108,17 @@ class VideoClips:
         return ClipSample(image, label_map, num_objects, sequence.name, names)
 
 
-def long_enough(dataset: VideoDataset, length: int) -> list[int]:
-    """Indices of the videos with at least `length` annotated frames; says once how many others are left out."""
-    counts = [len(dataset[index].label_maps) for index in range(len(dataset))]
-    videos = [index for index, count in enumerate(counts) if count >= length]
-    if not videos:
-        raise ConfigError(
-            f"no video of {dataset.name} has the {length} annotated frames of a clip, the longest of {len(counts)} has "
-            f"{max(counts, default=0)}; train on shorter clips or on another data set."
-        )
-    if len(videos) < len(counts):
-        short = len(counts) - len(videos)
-        log.info("%s: %d of %d videos are left out, shorter than %d frames", dataset.name, short, len(counts), length)
-    return videos
+def check_lengths(dataset: Videos, length: int) -> None:
+    """`ConfigError` unless some video is long enough. It looks no further than the first: opening all may take minutes."""
+    longest = 0
+    for index in range(len(dataset)):
+        longest = max(longest, len(dataset[index].label_maps))
+        if longest >= length:
+            return
+    raise ConfigError(
+        f"no video of {dataset.name} has the {length} annotated frames of a clip, the longest of {len(dataset)} has {longest}; "
+        "train on shorter clips or on another data set."
+    )
 
 
 def check_sizes(

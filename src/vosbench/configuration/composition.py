@@ -4,22 +4,24 @@ The packaged `conf/` is handed over as an absolute path, and `experiments/` is f
 so a checkout and an installed wheel compose alike from any directory.
 """
 
-import logging
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 
 from vosbench.configuration.overrides import CommandLine
 from vosbench.configuration.places import conf_folder, groups
-
-log = logging.getLogger(__name__)
 
 
 class PackagedSearchPath(SearchPathPlugin):
@@ -66,20 +68,47 @@ class Source:
             Path(added).absolute() if added else None,
         )
 
+    @classmethod
+    def running(cls) -> "Source":
+        """The one that `hydra.main` has composed from, inside a function that it calls."""
+        hydra = HydraConfig.get()
+        paths = {source.provider: Path(source.path) for source in hydra.runtime.config_sources if source.schema == "file"}
+        return cls(paths.get("main", conf_folder()), str(hydra.job.config_name), paths.get("command-line"))
+
+    def combinations(self, overrides: Sequence[str]) -> list[list[str]]:
+        """The jobs of a sweep, in Hydra's order: every combination of the values that commas, range() and choice() give."""
+        register_search_path()
+        with self._initialised():
+            parsed = OverridesParser.create(GlobalHydra.instance().config_loader()).parse_overrides(list(overrides))
+        values: dict[str, list[str]] = {}
+        for item in parsed:
+            key = item.get_key_element()
+            found = item.sweep_string_iterator() if item.is_sweep_override() else [item.get_value_element_as_str()]
+            values[key] = [f"{key}={value}" for value in found]
+        return [list(job) for job in itertools.product(*values.values())]
+
     def compose(self, overrides: Sequence[str]) -> Composed:
         """Compose once; Hydra's global state is left as it was found."""
         register_search_path()
         if self.added is not None:
             overrides = [*overrides, f"hydra.searchpath=['file://{self.added}']"]
-        saved = GlobalHydra.instance().hydra  # hydra.main may be running around us
+        with self._initialised():
+            config = compose(self.name, list(overrides), return_hydra_config=True)
+        choices = {str(group): choice for group, choice in config.hydra.runtime.choices.items()}
+        return Composed(
+            without_hydra(config), {group: choice for group, choice in choices.items() if not group.startswith("hydra/")}
+        )
+
+    @contextmanager
+    def _initialised(self) -> Iterator[None]:
+        """Hydra's global state for one call; `hydra.main` may be running around us and finds its own again."""
+        saved = GlobalHydra.instance().hydra
         GlobalHydra.instance().clear()
         try:
             with initialize_config_dir(str(self.folder), version_base="1.3"):
-                config = compose(self.name, list(overrides), return_hydra_config=True)
+                yield
         finally:
             GlobalHydra.instance().hydra = saved
-        choices = {str(group): choice for group, choice in config.hydra.runtime.choices.items()}
-        return Composed(without_hydra(config), {group: choice for group, choice in choices.items() if not group.startswith("hydra/")})
 
     def reference(self, composed: Composed, overrides: Sequence[str]) -> Composed:
         """What the same options give without single keys and without an experiment's own content: every key that exists."""
@@ -93,9 +122,15 @@ class Source:
 
     def listed_groups(self) -> frozenset[str]:
         """Groups of the root's own defaults list, which are overridden without a plus sign."""
-        entries = OmegaConf.load(self.folder / f"{self.name}.yaml").get("defaults", [])
+        root = OmegaConf.load(self.folder / f"{self.name}.yaml")
+        entries = OmegaConf.select(root, "defaults") or []
         keys = [str(key) for entry in entries if isinstance(entry, DictConfig) for key in entry]
         return frozenset(key.removeprefix("optional ").removeprefix("override ").strip() for key in keys)
+
+
+def own_choices(choices: Mapping[Any, str | None]) -> dict[str, str | None]:
+    """Options by group, Hydra's own groups left out."""
+    return {str(group): choice for group, choice in choices.items() if not str(group).startswith("hydra/")}
 
 
 def without_hydra(config: DictConfig) -> DictConfig:

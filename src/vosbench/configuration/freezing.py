@@ -9,9 +9,10 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from vosbench.configuration.overrides import PATH_KEYS, CommandLine, no_method
-from vosbench.configuration.places import did_you_mean
+from vosbench.configuration.comparison import leaves
 from vosbench.configuration.composition import Composed, Source
+from vosbench.configuration.overrides import PATH_KEYS, CommandLine, no_method
+from vosbench.configuration.places import suggestion
 from vosbench.configuration.targets import check_targets
 from vosbench.errors import ConfigError
 
@@ -31,14 +32,15 @@ def freeze(composed: Composed, overrides: list[str], source: Source) -> Plain:
     except OmegaConfBaseException as error:
         raise ConfigError(f"{error.full_key or 'The configuration'} cannot be resolved: {first_line(error)}.") from error
     assert isinstance(plain, dict)
-    check_targets(plain)
-    check_devices(plain)
-    return absolute_paths(plain)
+    config: Plain = {str(key): value for key, value in plain.items()} | {"method_name": composed.choices["method"]}
+    check_targets(config)
+    check_devices(config)
+    return absolute_paths(config)
 
 
 def freeze_line(line: CommandLine) -> tuple[Plain, Composed]:
     """Compose and freeze what a command line says, in this process and without running anything."""
-    source, overrides = Source.of(line), [item.text for item in line.overrides]
+    source, overrides = Source.of(line), line.texts
     composed = source.compose(overrides)
     return freeze(composed, [text for text in overrides if not text.lstrip("+~").startswith("hydra")], source), composed
 
@@ -66,15 +68,16 @@ def unknown_key(place: str, siblings: list[str]) -> ConfigError:
     """The sentence on a key that nothing reads."""
     parent, _, key = place.rpartition(".")
     where = f"'{parent}' has no key '{key}'" if parent else f"There is no key '{key}'"
-    return ConfigError(f"{where}; {did_you_mean(key, siblings)}The keys there are: {', '.join(siblings)}.")
+    return ConfigError(f"{where}; {suggestion(key, siblings)}")
 
 
 def check_missing(config: DictConfig) -> None:
     """ConfigError that names the mandatory keys (`???`) without a value."""
-    missing = sorted(OmegaConf.missing_keys(config))
+    # Not OmegaConf.missing_keys: it raises on an interpolation to such a key.
+    missing = [place for place, value in leaves(_raw(config)).items() if value == "???"]
     if missing:
         example = " ".join(f"{key}=<{key.rpartition('.')[2]}>" for key in missing)
-        raise ConfigError(f"{', '.join(missing)} must be given: add {example} to the command.")
+        raise ConfigError(f"{' and '.join(missing)} must be given: add {example} to the command.")
 
 
 def check_devices(config: Mapping[str, Any]) -> None:
@@ -86,8 +89,8 @@ def check_devices(config: Mapping[str, Any]) -> None:
             raise ConfigError(f"trainer.{key} is {value!r}, but it is a number of at least 1; write trainer.{key}=1.")
     if trainer.get("nodes", 1) > 1 and not (trainer.get("rendezvous") and config.get("out")):
         raise ConfigError(
-            f"trainer.nodes is {trainer['nodes']}: the nodes need a place to meet and one run folder that all of them see; add "
-            "trainer.rendezvous=<host of node 0>:29400 out=<folder>, and trainer.node_rank=<0, 1, ...> on each."
+            f"trainer.nodes is {trainer['nodes']}, and the nodes need a place to meet and one run folder that all of them see; "
+            "add trainer.rendezvous=<host of node 0>:29400 out=<folder>, and trainer.node_rank=<0, 1, ...> on each."
         )
 
 

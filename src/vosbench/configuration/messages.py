@@ -1,8 +1,9 @@
 """Hydra's and OmegaConf's own errors as one sentence of ours."""
 
 import re
+from typing import Any
 
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -21,8 +22,8 @@ def sentence_for(error: Exception, line: CommandLine) -> ConfigError | None:
         return no_method()
     if match := re.search(r"Could not override '([^']+)'", text):
         return _unknown(match[1], line)
-    if match := re.search(r"(?:no viable alternative|mismatched input|extraneous input|token recognition|missing EQUAL)", text):
-        return _grammar(text)
+    if isinstance(error, OverrideParseException):
+        return _grammar(error.override)
     if match := re.search(r"In '([^']+)': Could not find '([^']+)'|Could not (?:find|load) '([^']+)'", text):
         wanted = next(part for part in match.groups()[::-1] if part)
         return ConfigError(f"There is no configuration '{wanted}' ({first_line(error)}); check its name and --config-dir.")
@@ -32,10 +33,11 @@ def sentence_for(error: Exception, line: CommandLine) -> ConfigError | None:
 def _unknown(key: str, line: CommandLine) -> ConfigError:
     """An unknown key given without a plus sign: composed again without it, to see what there is beside it."""
     try:
-        config = Source.of(line).compose([item.text for item in line.without(key).overrides]).config
+        config = Source.of(line).compose(line.without(key).texts).config
     except (HydraException, OmegaConfBaseException) as error:
         return sentence_for(error, line.without(key)) or ConfigError(f"There is no key '{key}'.")
-    node, parts = config, key.split(".")
+    node: Any = config
+    parts = key.split(".")
     for position, part in enumerate(parts):
         below = OmegaConf.select(node, part, throw_on_missing=False) if part in node else None
         if not OmegaConf.is_dict(below) or position == len(parts) - 1:
@@ -45,8 +47,9 @@ def _unknown(key: str, line: CommandLine) -> ConfigError:
     return ConfigError(f"There is no key '{key}'.")
 
 
-def _grammar(text: str) -> ConfigError:
-    override = next(iter(re.findall(r"Error parsing override '(.*?)'\s*$", text, re.MULTILINE)), "an override")
+def _grammar(override: str) -> ConfigError:
     key, _, value = override.partition("=")
-    remedy = f"""'{key}="{value}"'""" if value else """'key="value"'"""
-    return ConfigError(f"'{override}' cannot be read: a value with =, commas, brackets or accents needs quotes inside quotes: {remedy}.")
+    remedy = f"""'{key}="{value.strip("'")}"'""" if value else """'key="value"'"""
+    return ConfigError(
+        f"'{override}' cannot be read; a value with =, commas, brackets or accents needs two pairs of quotes: {remedy}."
+    )

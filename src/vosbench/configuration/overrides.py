@@ -8,13 +8,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vosbench.configuration.places import PLUS_GROUPS, did_you_mean, groups, options
+from vosbench.configuration.places import PLUS_GROUPS, groups, near, options, suggestion
 from vosbench.errors import ConfigError
 
 OVERRIDE = re.compile(r"(?P<sign>\+\+|\+|~)?(?P<key>[^=]+)(=(?P<value>.*))?", re.DOTALL)
 PLAIN = re.compile(r"[A-Za-z0-9_./:+@%*?|$\\ -]*")  # what Hydra's grammar reads without quotes
 PATH_KEYS = frozenset({"checkpoint", "resume", "sweep", "out", "video", "root", "gt", "pred", "meta"})
-FLAGS_WITH_VALUE = frozenset({"--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn", "--package", "-p", "--cfg", "-c"})
+FLAGS_WITH_VALUE = frozenset(
+    {"--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn", "--package", "-p", "--cfg", "-c"}
+)
 FLAGS_WITH_PLACE = frozenset({"--config-dir", "-cd", "--config-path", "-cp"})
 FLAGS = {"-m", "--multirun", "--run", "-r", "--resolve", "--hydra-help", "--info", "-i", "--shell-completion", "-sc", "--version"}
 
@@ -69,7 +71,9 @@ class CommandLine:
             elif text in FLAGS:
                 line.flags.append(text)
             elif text.startswith("-"):
-                remedy = f"write {text.lstrip('-')}, without dashes" if attached else "python -m vosbench --help lists what there is"
+                remedy = (
+                    f"write {text.lstrip('-')}, without dashes" if attached else "python -m vosbench --help lists what there is"
+                )
                 raise ConfigError(f"There is no flag '{name}'; {remedy}.")
             elif "=" in text or text.startswith("~"):
                 line.overrides.append(Override.parse(text))
@@ -80,6 +84,11 @@ class CommandLine:
         return line
 
     @property
+    def texts(self) -> list[str]:
+        """The overrides as text."""
+        return [item.text for item in self.overrides]
+
+    @property
     def multirun(self) -> bool:
         """Whether a sweep is asked for."""
         return bool({"-m", "--multirun"} & set(self.flags)) or self.value("hydra.mode") == "MULTIRUN"
@@ -87,7 +96,9 @@ class CommandLine:
     @property
     def own_configuration(self) -> bool:
         """Whether the user brings YAML files, so that the packaged ones are not all there is."""
-        return any(flag.partition("=")[0] in FLAGS_WITH_PLACE for flag in self.flags) or self.value("hydra.searchpath") is not None
+        return (
+            any(flag.partition("=")[0] in FLAGS_WITH_PLACE for flag in self.flags) or self.value("hydra.searchpath") is not None
+        )
 
     def value(self, key: str) -> str | None:
         """The last value given for a key, without a sign or quotes; None when it is not given."""
@@ -122,6 +133,9 @@ def check_groups(line: CommandLine) -> None:
     """ConfigError for a group chosen with the wrong sign or an option that does not exist, with the line that works."""
     chooses_method = any(item.group in PLUS_GROUPS and item.sign for item in line.overrides)
     for item in line.overrides:
+        unknown = item.sign == "+" and "." not in item.key and item.group not in groups()
+        if unknown and near(item.group, groups()):
+            raise ConfigError(f"There is no group '{item.group}'; {suggestion(item.group, groups())}")
         if item.group not in groups() or item.sign == "~" or item.value is None:
             continue
         if item.group in PLUS_GROUPS and not item.sign and not chooses_method:
@@ -141,8 +155,7 @@ def _check_options(group: str, chosen: Iterable[str]) -> None:
     known = options(group)
     for name in chosen:
         if name not in known and name != "null" and known:
-            near = did_you_mean(name, known)
-            raise ConfigError(f"There is no '{name}' in '{group}'; {near}There are: {', '.join(known)}.")
+            raise ConfigError(f"There is no '{name}' in '{group}'; {suggestion(name, known)}")
 
 
 def no_method() -> ConfigError:

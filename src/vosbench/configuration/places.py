@@ -32,7 +32,16 @@ def options(group: str) -> list[str]:
     return sorted(path.stem for path in (conf_folder() / group).glob("*.yaml"))
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """``did you mean 'width'? `` for the nearest known word, or nothing when none is near."""
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f"did you mean '{near[0]}'? " if near else ""
+def near(word: str, known: Iterable[str]) -> str | None:
+    """The known word that is probably meant, if one is near enough."""
+    found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.65)
+    return found[0] if found else None
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """The end of a sentence on an unknown word: ``did you mean 'width'? (known: depth, width)``."""
+    words = list(known)
+    if not words:
+        return "there are none."
+    meant = near(word, words)
+    return f"did you mean '{meant}'? (known: {', '.join(words)})" if meant else f"known are {', '.join(words)}."

@@ -6,10 +6,10 @@ from there (`vosbench.x.os.system` begins well and ends elsewhere).
 
 import inspect
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from vosbench.configuration.places import did_you_mean
+from vosbench.configuration.places import suggestion
 from vosbench.errors import ConfigError
 
 ALLOWED_TARGETS = (
@@ -21,6 +21,11 @@ ALLOWED_TARGETS = (
 )
 # Set by the command line alone (--allow-target), for a configuration must not be able to widen its own list.
 ALLOW_VARIABLE = "VOSBENCH_ALLOW_TARGETS"
+
+
+def allow_targets(prefixes: Sequence[str]) -> None:
+    """Widen the list for this process and the jobs it starts; an inherited widening is forgotten."""
+    os.environ[ALLOW_VARIABLE] = ",".join(prefixes)
 
 
 def targets(node: Any, place: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -35,14 +40,15 @@ def targets(node: Any, place: str = "") -> Iterator[tuple[str, Mapping[str, Any]
             yield from targets(value, f"{place}[{position}]")
 
 
-def check_targets(config: Mapping[str, Any]) -> None:
-    """ConfigError for the first `_target_` that is not allowed. Imports nothing."""
+def check_targets(config: Any) -> None:
+    """ConfigError for the first `_target_` in plain dicts and lists that is not allowed. Imports nothing."""
     allowed = allowed_prefixes()
     for place, node in targets(config):
         name = node["_target_"]
         if not (isinstance(name, str) and name.startswith(allowed)):
+            listed = ", ".join(f"{prefix}*" for prefix in allowed)
             raise ConfigError(
-                f"{place}._target_ is '{name}', but a configuration may only name classes of {', '.join(allowed)}; "
+                f"{place}._target_ is '{name}', but a configuration may only name classes of {listed}; "
                 f"if you trust the file it comes from, add --allow-target {str(name).rpartition('.')[0]}."
             )
 
@@ -64,7 +70,7 @@ def build(config: Any, **extra: Any) -> Any:
     from omegaconf import OmegaConf
 
     plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True) if OmegaConf.is_config(config) else config
-    check_targets(plain if isinstance(plain, Mapping) else {"": plain})
+    check_targets(plain)
     for place, node in targets(plain):
         _check_arguments(place, node)
     try:
@@ -83,7 +89,9 @@ def _check_arguments(place: str, node: Mapping[str, Any]) -> None:
     try:
         target = get_object(name)
     except (ImportError, AttributeError, ValueError, InstantiationException) as error:
-        if isinstance(error.__cause__, ImportError) and not str(getattr(error.__cause__, "name", "")).startswith(name.split(".")[0]):
+        if isinstance(error.__cause__, ImportError) and not str(getattr(error.__cause__, "name", "")).startswith(
+            name.split(".")[0]
+        ):
             raise  # the class is there, something that it imports is not
         raise ConfigError(f"{place or 'The configuration'}: there is no '{name}'; check its _target_.") from error
     home = getattr(target, "__module__", None) or ""
@@ -95,6 +103,5 @@ def _check_arguments(place: str, node: Mapping[str, Any]) -> None:
     for key in node:
         if not key.startswith("_") and key not in known:
             raise ConfigError(
-                f"{place}.{key}: {name.rpartition('.')[2]} has no argument '{key}'; {did_you_mean(key, known)}"
-                f"It takes {', '.join(known)}."
+                f"{place or 'The configuration'}: {name.rpartition('.')[2]} has no argument '{key}'; {suggestion(key, known)}"
             )

@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 from vosbench.datasets.selection import existing_folder
 from vosbench.errors import DatasetError
 from vosbench.video.frames import natural_key
-from vosbench.video.image import IMAGE_SUFFIXES, read_bytes, read_image
+from vosbench.video.image import IMAGE_SUFFIXES, PNG_END, read_bytes, read_image
 from vosbench.video.label_map import read_label_map
 from vosbench.video.still import Still
 
@@ -26,7 +26,7 @@ class StillFolder:
 
     The object is mask > 127 (label > 0 in a palette file), unless `multi_object`: then labels are object ids, and those
     above `max_label` become background (VOC: 20). `skip_empty` decodes all masks once, at the start, and leaves out those
-    without an object (half of SOC). `repeat` counts every image that many times.
+    without an object (half of SOC).
     """
 
     def __init__(
@@ -39,13 +39,12 @@ class StillFolder:
         multi_object: bool = False,
         max_label: int = 255,
         skip_empty: bool = False,
-        repeat: int = 1,
     ) -> None:
         top = Path(root)
         image_folder = existing_folder(top / images, "the folder of images", "the set's root and images")
         mask_folder = existing_folder(top / masks, "the folder of masks", "the set's root and masks")
         self.name = top.name if name is None else name
-        self.multi_object, self.max_label, self.repeat = multi_object, max_label, repeat
+        self.multi_object, self.max_label = multi_object, max_label
         together = image_folder.resolve() == mask_folder.resolve()
         found = _by_stem(image_folder, IMAGE_SUFFIXES - {".png"} if together else IMAGE_SUFFIXES)
         partners = _by_stem(mask_folder, frozenset({".png"}))
@@ -59,17 +58,15 @@ class StillFolder:
         alone = len(found.keys() ^ partners.keys())
         empty = self._leave_out_empty() if skip_empty else 0
         log.info(
-            "%s: %d stills x %d from %s; skipped %d files without partner, %d empty masks",
-            self.name, len(self.pairs), repeat, top, alone, empty,
+            "%s: %d stills from %s; skipped %d files without partner, %d empty masks",
+            self.name, len(self.pairs), top, alone, empty,
         )  # fmt: skip
 
     def __len__(self) -> int:
-        return len(self.pairs) * self.repeat
+        return len(self.pairs)
 
     def __getitem__(self, index: int) -> Still:
-        if not 0 <= index < len(self):
-            raise IndexError(f"still {index} of {len(self)}")
-        name, image_path, mask_path = self.pairs[index % len(self.pairs)]
+        name, image_path, mask_path = self.pairs[index]
         image = read_image(image_path, f"image '{name}' of {self.name}")
         label_map = self._label_map(mask_path)
         if label_map.shape != image.shape[:2]:
@@ -101,7 +98,7 @@ def read_matte(path: Path) -> UInt8[np.ndarray, "H W"]:
     if data[25:26] == bytes([PALETTE_COLOUR_TYPE]):
         return read_label_map(path, single_object=True)
     grey = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
-    if grey is None or b"IEND" not in data[-64:]:
+    if grey is None or PNG_END not in data[-64:]:
         raise DatasetError(f"{path}: the mask cannot be decoded as PNG, or is cut off; copy the file again.")
     if grey.any() and int(grey.max()) == 1:
         raise DatasetError(f"{path}: the mask holds only 0 and 1 where 0 and 255 are expected; set multi_object=true for labels.")

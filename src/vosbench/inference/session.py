@@ -20,7 +20,7 @@ from vosbench.video.prompt import Prompt, box_to_mask, mask_to_box
 
 log = logging.getLogger(__name__)
 
-GivenPrompt = np.ndarray | Tensor | Sequence[float]
+GivenPrompt = np.ndarray | Tensor | Sequence[float | int]
 
 
 class Session:

@@ -1,7 +1,6 @@
 """`MemoryBank`: keys and values of written frames, bounded by dropping the least frequently used elements."""
 
 from dataclasses import dataclass
-from typing import Self
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -61,9 +60,9 @@ class MemoryBank(TensorFields):
         mine, theirs = self.fields(), newer.fields()
         return MemoryBank(**{name: torch.cat([mine[name], theirs[name]], -1) for name in mine})
 
-    def used(self, usage: Float[Tensor, "B M"]) -> Self:
+    def used(self, usage: Float[Tensor, "B M"]) -> "MemoryBank":
         """After one read in which each element received that weight."""
-        return type(self)(**{**self.fields(), "use": self.use + usage, "life": self.life + 1})
+        return MemoryBank(**{**self.fields(), "use": self.use + usage, "life": self.life + 1})
 
     def evicted(self, capacity: int) -> "MemoryBank":
         """At most `capacity` elements, if enough may go: those with the lowest use per read go first, the oldest of equals
@@ -82,10 +81,10 @@ class MemoryBank(TensorFields):
         kept = score.argsort(dim=1, stable=True)[:, excess:].sort(dim=1).values
         return MemoryBank(**{name: _take(tensor, kept) for name, tensor in self.fields().items()})
 
-    def grown(self, objects: int) -> Self:
+    def grown(self, objects: int) -> "MemoryBank":
         """With a longer object axis; the new objects have no values."""
         value = F.pad(self.value, (0, 0, 0, 0, 0, objects - self.value.shape[1]))
-        return type(self)(**{**self.fields(), "value": value})
+        return MemoryBank(**{**self.fields(), "value": value})
 
 
 def _take(tensor: Tensor, index: Int[Tensor, "B M"]) -> Tensor:

@@ -2,10 +2,12 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+
+Own = TypeVar("Own", bound="TensorFields")  # not typing.Self, which the tests' type checker takes in no function
 
 
 def _map(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
@@ -22,15 +24,15 @@ def _map(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
 class TensorFields:
     """Base of `Features` and `Memory`: fields are tensors, plain numbers, None, or lists, tuples and dicts of those."""
 
-    def map(self, change: Callable[[Tensor], Tensor]) -> Self:
+    def map(self: Own, change: Callable[[Tensor], Tensor]) -> Own:
         """The same value with every tensor changed; self is left as it is."""
         return dataclasses.replace(self, **{name: _map(value, change) for name, value in self.fields().items()})
 
-    def to(self, device: torch.device | str) -> Self:
+    def to(self: Own, device: torch.device | str) -> Own:
         """A copy on another device."""
         return self.map(lambda tensor: tensor.to(device))
 
-    def detach(self) -> Self:
+    def detach(self: Own) -> Own:
         """The same values, cut off from the graph."""
         return self.map(Tensor.detach)
 

@@ -7,14 +7,14 @@ of a method is called from outside, so a model cannot be right in one and wrong 
 
 import abc
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vosbench.layers.tensor_fields import TensorFields
+from vosbench.layers.tensor_fields import Own, TensorFields
 from vosbench.video.clip import Clip
 
 
@@ -22,7 +22,7 @@ from vosbench.video.clip import Clip
 class Features(TensorFields):
     """What `encode` makes of images, batch first in every tensor. A method adds its own fields."""
 
-    def rows(self, start: int, stop: int) -> Self:
+    def rows(self: Own, start: int, stop: int) -> Own:
         """Features of images start..stop-1 of the batch."""
         return self.map(lambda tensor: tensor[start:stop])
 

@@ -38,8 +38,8 @@ def score_folders(
     protocol: str = "davis",
     split: str | os.PathLike[str] | None = None,
     meta: str | os.PathLike[str] | None = None,
-    processes: int | None = None,
     *,
+    processes: int | None = None,
     strict: bool | None = None,
     strict_labels: bool = False,
     skip_short: bool = False,
@@ -57,7 +57,9 @@ def score_folders(
     check_protocol(protocol, skip_first_and_last)
     truth, predicted = Path(gt), Path(pred)
     known = read_meta(protocol, None if meta is None else Path(meta), truth) if protocol in NEED_META else None
-    sequences = _sequences(truth, predicted, protocol, None if split is None else os.fspath(split), strict, known)
+    sequences = _sequences(
+        truth, predicted, protocol, split=None if split is None else os.fspath(split), strict=strict, meta=known
+    )
     tasks = [SequenceTask(name, str(truth / name), str(predicted / name), _frame_names(truth / name)) for name in sequences]
     if skip_short and protocol in ("davis", "single", "generic") and skip_first_and_last:
         tasks = [task for task in tasks if len(task.frame_names) >= 3]
@@ -96,8 +98,8 @@ def score_sequence(
         if predicted is not None and predicted.shape != truth.shape:
             found, expected = ("x".join(map(str, item.shape)) for item in (predicted, truth))
             raise DatasetError(
-                f"{task.pred}/{name}.png: the prediction is {found} but the ground truth of sequence '{task.sequence}', frame '{name}' is "
-                f"{expected}; predictions are never resized, write them at the original size."
+                f"{task.pred}/{name}.png: the prediction is {found} but the ground truth of sequence '{task.sequence}', "
+                f"frame '{name}' is {expected}; predictions are never resized, write them at the original size."
             )
         scorer.add(name, truth, predicted)
     return task.sequence, scorer.result()
@@ -115,12 +117,12 @@ def _check_predicted(task: SequenceTask, scored: list[str]) -> None:
     missing = [name for name in scored if f"{name}.png" not in there]
     if missing:
         raise DatasetError(
-            f"{task.pred}/{missing[0]}.png: sequence '{task.sequence}' has no prediction for frame '{missing[0]}' ({len(missing)} of "
-            f"{len(scored)} scored frames are missing); write a label map for every frame of the ground truth."
+            f"{task.pred}/{missing[0]}.png: sequence '{task.sequence}' has no prediction for frame '{missing[0]}' "
+            f"({len(missing)} of {len(scored)} scored frames are missing); write a label map for every frame of the ground truth."
         )
 
 
-def _sequences(gt: Path, pred: Path, protocol: str, split: str | None, strict: bool | None, meta: Meta | None) -> list[str]:
+def _sequences(gt: Path, pred: Path, protocol: str, *, split: str | None, strict: bool | None, meta: Meta | None) -> list[str]:
     """Names of the sequences to be scored, in order."""
     on_both = _folders(gt, "gt"), _folders(pred, "pred")
     wanted = sorted(on_both[0] if meta is None else on_both[0] & meta.keys())
@@ -132,7 +134,7 @@ def _sequences(gt: Path, pred: Path, protocol: str, split: str | None, strict: b
     if missing and (named if strict is None else strict):
         side, root = ("ground truth", gt) if missing[0] not in on_both[0] else ("prediction", pred)
         raise DatasetError(
-            f"{root / missing[0]}: sequence '{missing[0]}' has no {side} ({len(missing)} of {len(wanted)} sequences are missing); "
+            f"{root / missing[0]}: sequence '{missing[0]}' has no {side} ({len(missing)} of {len(wanted)} are missing); "
             "complete the folder, or set strict=false to score what is there."
         )
     found = sorted(set(wanted).difference(missing))

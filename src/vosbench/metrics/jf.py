@@ -38,9 +38,9 @@ def score_label_maps(
     if min(object_ids, default=1) < 1 or max(object_ids, default=1) > 255:
         raise ValueError(f"object ids must lie in 1..255, got {list(object_ids)}: 0 is the background of a label map")
     _check_sizes(ground_truth, prediction)
-    packer = PairPacker(*ground_truth.shape)
+    height, width = ground_truth.shape
+    packer, radius = PairPacker(height, width), tolerance_radius(height, width, bound_th)
     packer.load(ground_truth, prediction)
-    radius = tolerance_radius(*ground_truth.shape, bound_th)
     counts = [count_pair(packer.pack(object_id), packer.width, radius) for object_id in object_ids]
     return [region(item) for item in counts], [boundary_f(item) for item in counts]
 
@@ -76,9 +76,10 @@ def _counts(ground_truth: Mask, prediction: Mask, void: Mask | None, bound_th: f
     if void is not None:
         _check_sizes(ground_truth, void)
         truth, predicted = truth & (void == 0), predicted & (void == 0)
-    packer = PairPacker(*ground_truth.shape)
+    height, width = ground_truth.shape
+    packer = PairPacker(height, width)
     packer.load(truth, predicted)
-    return count_pair(packer.pack(1), packer.width, tolerance_radius(*ground_truth.shape, bound_th))
+    return count_pair(packer.pack(1), width, tolerance_radius(height, width, bound_th))
 
 
 def _check_sizes(first: Mask, second: Mask) -> None:

@@ -48,8 +48,8 @@ class LvosRule(Rule):
         for object_id, names in self._scored.items():
             if len(names) > self._places.get(object_id, len(names)):
                 raise DatasetError(
-                    f"Sequence '{sequence}', object {object_id}: its frame range has {len(names)} frames to score but frame_nums says "
-                    f"{self._places[object_id]}; correct the meta file."
+                    f"Sequence '{sequence}', object {object_id}: its frame range has {len(names)} frames to score but "
+                    f"frame_nums says {self._places[object_id]}; correct the meta file."
                 )
         union = {name for names in self._scored.values() for name in names}
         _check_annotated(union, frames, sequence)

@@ -81,8 +81,8 @@ def _parsed(path: Path, key: str, parse: Callable[[Any], Answer]) -> Answer:
         raise DatasetError(f"{path}: this meta file cannot be read ({error.strerror}); check {key}.") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DatasetError(
-            f"{path}: this is not a meta file of the protocol ({type(error).__name__}: {error}), expected videos -> name -> objects -> id; "
-            f"check {key} and protocol."
+            f"{path}: this is not a meta file of the protocol ({type(error).__name__}: {error}), expected videos -> name -> "
+            f"objects -> id; check {key} and protocol."
         ) from None
 
 

@@ -106,10 +106,10 @@ def boundary(masks: Words, has_east: Words) -> Words:
     of a larger frame, its last row must equal the row below it.
     """
     flat = masks.reshape(-1)
-    east = flat >> 1
+    east: Words = np.right_shift(flat, 1)
     east[:-1] |= flat[1:] << (WORD - 1)
     east = east.reshape(masks.shape)
-    result = masks ^ east
+    result: Words = masks ^ east
     result[:, :-1] |= masks[:, :-1] ^ east[:, 1:]
     result &= has_east  # also clears what the shift carried from the next row into the padding
     result[:, :-1] |= masks[:, :-1] ^ masks[:, 1:]
@@ -147,7 +147,7 @@ def half_widths(radius: int) -> tuple[int, ...]:
 
 def _spread(flat: Words, step: int) -> Words:
     """Each set bit also `step` columns to the left and to the right."""
-    result = flat | flat << step
+    result: Words = flat | np.left_shift(flat, step)
     result |= flat >> step
     result[1:] |= flat[:-1] >> (WORD - step)
     result[:-1] |= flat[1:] << (WORD - step)

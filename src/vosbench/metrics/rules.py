@@ -61,8 +61,8 @@ def between_first_and_last(frames: Sequence[str], sequence: str) -> list[str]:
     """All frames but the first, which is given, and the last (DAVIS)."""
     if len(frames) < 3:
         raise DatasetError(
-            f"Sequence '{sequence}' has {len(frames)} annotated frame(s) and the first and last are not scored, so nothing is left; "
-            "masks that stay on a benchmark's server cannot be scored here, and skip_short=true leaves short sequences out."
+            f"Sequence '{sequence}' has {len(frames)} annotated frame(s) and the first and last are not scored, so nothing is "
+            "left; masks that stay on a benchmark's server cannot be scored here, and skip_short=true leaves short sequences out."
         )
     return list(frames[1:-1])
 
@@ -82,8 +82,8 @@ class DavisRule(Rule):
             self.largest = max(labels_above(ground_truth, 0) - {IGNORED}, default=0)
             if not self.largest:
                 raise DatasetError(
-                    f"Sequence '{self.sequence}', frame '{frame}': the first ground-truth frame holds no object, and davis scores no "
-                    "other; use protocol=generic where objects enter later."
+                    f"Sequence '{self.sequence}', frame '{frame}': the first ground-truth frame holds no object, and davis "
+                    "scores no other; use protocol=generic where objects enter later."
                 )
             return []
         return list(range(1, self.largest + 1))

@@ -109,8 +109,8 @@ class SequenceScorer:
         stray = sorted(labels - self._rule.known_ids()) if self._strict_labels else []
         if stray:
             raise DatasetError(
-                f"Sequence '{self.sequence}', frame '{frame_name}': the prediction holds label(s) {stray} that the ground truth does not "
-                "have; write the ids that were prompted, or set strict_labels=false to only count such labels."
+                f"Sequence '{self.sequence}', frame '{frame_name}': the prediction holds label(s) {stray} that the ground truth "
+                "does not have; write the ids that were prompted, or set strict_labels=false to only count such labels."
             )
 
     def _score(self, frame_name: str, truth: LabelMap, predicted: LabelMap, objects: list[int]) -> None:
@@ -148,7 +148,7 @@ class SequenceScorer:
 
 
 def stability(j: Sequence[float], f: Sequence[float]) -> float:
-    """V of LVOS, lower is better: spread of the per-frame J&F over time. Its variance is rounded to four decimals before the root."""
+    """V of LVOS, lower is better: spread of the per-frame J&F; the variance is rounded to four decimals before the root."""
     both = [(first + second) / 2 for first, second in zip(j, f, strict=True)]
     return sqrt(round(statistics.variance(both), 4))
 

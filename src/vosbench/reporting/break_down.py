@@ -55,13 +55,3 @@ def per_frame(sequence: Mapping[str, Any], measure: str) -> list[float | None]:
             if value is not None and name in position:
                 values[position[name]].append(value)
     return [fmean(here) if here else None for here in values]
-
-
-def by_attribute(scores: Mapping[str, Any], attributes: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """J&F over the objects with each attribute and their number; `attributes`: sequence -> object id -> attributes."""
-    values: dict[str, list[float]] = {}
-    for name, sequence in scores["sequences"].items():
-        for object_id, item in sequence["objects"].items():
-            for attribute in attributes.get(name, {}).get(object_id, []):
-                values.setdefault(attribute, []).append(object_mean(item))
-    return {attribute: {"J&F": fmean(found), "objects": len(found)} for attribute, found in values.items()}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from vosbench.reporting.markup import Markup, element, joined
 
-_WIDTH, _HEIGHT = 640, 220  # of the drawing, in its own units; the page scales it
+_WIDTH, _HEIGHT = 480, 190  # of the drawing, in its own units; the page scales it
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 10, 10, 36  # room for the labels of the axes
 _MOST_POINTS = 400  # of one line; more are averaged, they could not be told apart
 
@@ -44,7 +44,9 @@ def line_chart(
     for tick in ticks(x_low, x_high, 6):
         if x_names is None or (tick == round(tick) and 0 <= tick < len(x_names)):
             name = _number(tick) if x_names is None else x_names[int(tick)]
-            parts.append(element("text", name, x=_short(place(tick, y_low)[0]), y=_HEIGHT - _BOTTOM + 15, class_="x-tick"))
+            # Not nearer to the edge than half a label, or the drawing would cut it off.
+            middle = min(place(tick, y_low)[0], _WIDTH - 3.5 * len(name))
+            parts.append(element("text", name, x=_short(middle), y=_HEIGHT - _BOTTOM + 15, class_="x-tick"))
     parts.append(element("text", x_label, x=_WIDTH - _RIGHT, y=_HEIGHT - 4, class_="axis"))
     for number, line in enumerate(thinned):
         points = [None if y is None or not math.isfinite(y) else place(x, y) for x, y in zip(line.x, line.y, strict=True)]

@@ -3,7 +3,6 @@
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self
 
 import cv2
 import numpy as np
@@ -27,7 +26,7 @@ class OverlayVideo:
         self._size = (0, 0)
         self._place = ExitStack()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "OverlayVideo":
         return self
 
     def add(self, image: UInt8[np.ndarray, "H W 3"], label_map: UInt8[np.ndarray, "H W"]) -> None:
@@ -45,15 +44,17 @@ class OverlayVideo:
         self._writer.write(_even(frame))
 
     def _opened(self, height: int, width: int) -> cv2.VideoWriter:
-        beside = self._place.enter_context(written_beside(self.path))
-        size = (width + width % 2, height + height % 2)
-        writer = cv2.VideoWriter(str(beside), cv2.VideoWriter.fourcc(*"mp4v"), self.fps, size)
-        if not writer.isOpened():
-            raise RunError(
-                f"{self.path}: this build of OpenCV cannot write MP4 (codec mp4v) of {size[0]}x{size[1]} pixels; "
-                "install opencv-python-headless with its FFmpeg, or write the overlays as images."
-            )
-        return writer
+        with ExitStack() as place:
+            beside = place.enter_context(written_beside(self.path))
+            size = (width + width % 2, height + height % 2)
+            writer = cv2.VideoWriter(str(beside), cv2.VideoWriter.fourcc(*"mp4v"), self.fps, size)
+            if not writer.isOpened():
+                raise RunError(
+                    f"{self.path}: this build of OpenCV cannot write MP4 (codec mp4v) of {size[0]}x{size[1]} pixels; "
+                    "install opencv-python-headless with its FFmpeg, or write the overlays as images."
+                )
+            self._place = place.pop_all()  # from here on the file is taken back or renamed when the block ends
+            return writer
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._writer is not None:

@@ -10,6 +10,8 @@ from jaxtyping import UInt8
 from vosbench.video.palette import voc_palette
 
 _PALETTE = voc_palette()
+# Lifted half-way to white: the palette's dark entries would vanish as a line on a dark frame.
+_LINE_COLOURS = (128 + _PALETTE // 2).astype(np.uint8)
 _CAPTION = 20  # height of a caption line of a contact sheet, in pixels
 _GAP = 4  # between the cells, in pixels
 _PAPER, _INK = 24, (235, 235, 235)  # gray level of a sheet, colour of its text
@@ -24,19 +26,15 @@ def overlay(
     """
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha must lie in [0, 1], got {alpha}: it is the share of the object's colour")
-    is_object = (label_map > 0)[..., None]
-    tinted = cv2.addWeighted(image, 1 - alpha, _PALETTE[label_map], alpha, 0.0)
     # No loop over the objects: where the largest and the smallest label of a neighbourhood differ, a border runs. One
     # pixel on each side of it keeps 44 objects apart at 480 rows without hiding the small ones.
     reach = 1 + min(label_map.shape) // 720
     neighbours = cv2.getStructuringElement(cv2.MORPH_CROSS, (2 * reach + 1, 2 * reach + 1))
-    is_border = (cv2.dilate(label_map, neighbours) != cv2.erode(label_map, neighbours))[..., None]
-    return np.where(is_object, np.where(is_border, _line_colours()[label_map], tinted), image)
-
-
-def _line_colours() -> UInt8[np.ndarray, "256 3"]:
-    """Palette colours lifted half-way to white: the palette's dark entries would vanish as a line on a dark frame."""
-    return (128 + _PALETTE // 2).astype(np.uint8)
+    is_flat = cv2.compare(cv2.dilate(label_map, neighbours), cv2.erode(label_map, neighbours), cv2.CMP_EQ)
+    labels = cv2.merge((label_map, label_map, label_map))  # OpenCV's table look-up is far quicker than numpy's indexing
+    tinted = cv2.addWeighted(image, 1 - alpha, cv2.LUT(labels, _PALETTE[None]), alpha, 0.0)
+    shown = cv2.copyTo(tinted, is_flat, cv2.LUT(labels, _LINE_COLOURS[None]))
+    return cv2.copyTo(image, (label_map == 0).astype(np.uint8), shown)
 
 
 @dataclass(frozen=True)

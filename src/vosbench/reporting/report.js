@@ -1,13 +1,16 @@
-// Sorts a table by the column whose head was pressed; cells carry their number in data-value.
+// Sorts a table by the column whose head was pressed. Cells with a number carry it in data-value; the others sort as text.
 for (const table of document.querySelectorAll("table.sortable")) {
   const heads = [...table.tHead.rows[0].cells];
   heads.forEach((head, column) => head.querySelector("button").addEventListener("click", () => {
     const rising = head.getAttribute("aria-sort") !== "ascending";
     heads.forEach((other) => other.removeAttribute("aria-sort"));
     head.setAttribute("aria-sort", rising ? "ascending" : "descending");
-    const key = (row) => row.cells[column].dataset.value ?? row.cells[column].textContent;
+    const order = (a, b) => {
+      const [left, right] = [a.cells[column], b.cells[column]];
+      if (left.dataset.value !== undefined) return left.dataset.value - right.dataset.value;
+      return left.textContent.localeCompare(right.textContent, undefined, { numeric: true });
+    };
     const body = table.tBodies[0];
-    const order = (a, b) => key(a).localeCompare(key(b), undefined, { numeric: true });
     body.append(...[...body.rows].sort((a, b) => (rising ? order(a, b) : order(b, a))));
   }));
 }

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 
 from vosbench.errors import RunError
-from vosbench.reporting.break_down import SequenceRow, by_attribute, per_frame, ranked, sequence_rows
+from vosbench.metrics.summary import mean_by_attribute
+from vosbench.reporting.break_down import SequenceRow, per_frame, ranked, sequence_rows
 from vosbench.reporting.charts import Line, line_chart
 from vosbench.reporting.markup import Markup, element, joined
 from vosbench.reporting.run_contents import RunContents
@@ -17,8 +18,8 @@ from vosbench.reporting.tables import SECONDS, percent, result_table
 
 _SHOWN = 3  # worst and best sequences
 _MOST_IMAGES = 60  # below the charts; more would make a page that is slow to open
-_HEAVY = 300_000  # bytes; a larger image is scaled down before it is put into the page
-_INLINE_WIDTH = 1400  # pixels
+_HEAVY = 120_000  # bytes; a larger image is scaled down before it is put into the page
+_INLINE_WIDTH = 960  # pixels
 _STATISTICS = {"mean": "mean", "recall": "recall (share of frames above 0.5)", "decay": "decay (first quarter minus last)"}
 
 
@@ -71,8 +72,8 @@ def highlights(run: RunContents, scores: Mapping[str, Any]) -> Markup | None:
     rows = {row.name: row for row in ranked(scores)}
     cards = []
     for name in names:
-        pictures = [_inline(path) for path in run.overlays.get(name, [])[:4]]
-        cards.append(element("div", element("h3", name, _score(rows[name])), *pictures, _chart(scores, name), class_="card"))
+        pictures = _pictures(run.overlays.get(name, [])[:4])
+        cards.append(element("div", element("h3", name, _score(rows[name])), pictures, _chart(scores, name), class_="card"))
     return element("div", *cards, class_="pair")
 
 
@@ -115,11 +116,11 @@ def _worst_frame(sequence: Mapping[str, Any]) -> tuple[str, float] | None:
 
 def attribute_section(run: RunContents, scores: Mapping[str, Any]) -> Markup | None:
     """J&F of the objects with an attribute, the hardest first."""
-    means = by_attribute(scores, run.attributes)
+    means = mean_by_attribute(scores, run.attributes)
     if not means:
         return None
     rows = [
-        element("tr", element("td", name), element("td", mean["objects"]), element("td", percent(mean["J&F"])))
+        element("tr", element("td", name), element("td", str(mean["objects"])), element("td", percent(mean["J&F"])))
         for name, mean in sorted(means.items(), key=lambda item: item[1]["J&F"])
     ]
     return _table(["attribute", "objects", "J&F"], rows)
@@ -138,7 +139,7 @@ def sequence_charts(run: RunContents, scores: Mapping[str, Any]) -> Markup:
             element(
                 "details",
                 element("summary", name, _score(rows[name])),
-                *[_inline(path) for path in paths],
+                _pictures(paths),
                 _chart(scores, name),
                 id=_anchor(scores, name),
             )
@@ -167,6 +168,10 @@ def _anchor(scores: Mapping[str, Any], name: str) -> str:
 def _table(heads: Sequence[str], rows: Sequence[Markup], class_: str | None = None) -> Markup:
     head = element("thead", element("tr", *(element("th", text, scope="col") for text in heads)))
     return element("div", element("table", head, element("tbody", *rows), class_=class_), class_="wide")
+
+
+def _pictures(paths: Sequence[Path]) -> Markup | None:
+    return element("div", *(_inline(path) for path in paths), class_="shots" if len(paths) > 1 else None) if paths else None
 
 
 def _inline(path: Path) -> Markup:

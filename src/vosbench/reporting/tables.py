@@ -16,14 +16,20 @@ from vosbench.reporting.published import PublishedRow, published
 # Column head -> key of "overall" in scores.json. Every protocol ends with the three that all of them have.
 _COMMON = {"J": "J_mean", "F": "F_mean", "J&F": "J&F"}
 _SEEN = {"J seen": "J_seen", "F seen": "F_seen", "J unseen": "J_unseen", "F unseen": "F_unseen"}
-COLUMNS: dict[str, dict[str, str]] = {"ytvos": {"G": "G", **_SEEN, **_COMMON}, "lvos": {**_SEEN, **_COMMON}}
+# LVOS averages its J, F and V (stability, lower is better) over the two groups, not over the objects.
+_LVOS = {**_SEEN, "J": "J", "F": "F", "J&F": "J&F", "V": "V"}
+COLUMNS: dict[str, dict[str, str]] = {"ytvos": {"G": "G", **_SEEN, **_COMMON}, "lvos": _LVOS}
 SECONDS = "s/frame"
 ABSENT = "–"
 
 
-def columns_of(protocol: str) -> dict[str, str]:
-    """Column heads of a protocol and the keys of "overall" behind them."""
-    return COLUMNS.get(protocol, _COMMON)
+def columns_of(scores: Mapping[str, Any]) -> dict[str, str]:
+    """Column heads for these scores and the keys of "overall" behind them.
+
+    Where the protocol has seen and unseen groups but nobody said what is seen, the columns that all protocols have.
+    """
+    has_groups = any(scores["overall"].get(key) is not None for key in _SEEN.values())
+    return COLUMNS.get(scores["protocol"], _COMMON) if has_groups else _COMMON
 
 
 def percent(value: float | None) -> str:
@@ -105,7 +111,7 @@ class ResultTable:
             writer.writerow([row.name, row.kind, row.source, *numbers])
         return text.getvalue()
 
-    def show(self, console: Console | None = None) -> None:
+    def print(self, console: Console | None = None) -> None:
         """Print the table."""
         console = console or Console()
         # Names are Text, so that one like "[bold]" is shown and not obeyed.
@@ -138,7 +144,7 @@ def result_table(
     "seconds_per_frame" fills the last column. The method's own published rows on `dataset` ("davis17/val") follow, with
     `baselines` those of the methods that the papers compare with, too.
     """
-    columns = columns_of(scores["protocol"])
+    columns = columns_of(scores)
 
     def row(name: str, kind: str, of: Mapping[str, Any]) -> Row:
         overall = of["overall"]
@@ -151,7 +157,9 @@ def result_table(
 
 def _published_row(item: PublishedRow, columns: Mapping[str, str]) -> Row:
     # Rounded, because 84.7 / 100 is not the float 0.847.
-    values = {head: round(item.values[key] / 100, 6) if key in item.values else None for head, key in columns.items()}
+    printed = {**item.values, "J": item.values.get("J_mean"), "F": item.values.get("F_mean")}
+    shares = {key: None if value is None else round(value / 100, 6) for key, value in printed.items()}
+    values = {head: shares.get(key) for head, key in columns.items()}
     fps = item.values.get("FPS")
     name = f"{item.method}, {item.setting}" if item.setting else item.method
     return Row(name, "published", values, round(1 / fps, 6) if fps else None, f"{item.paper}, {item.table}")

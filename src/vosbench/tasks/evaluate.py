@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from vosbench.checkpoints.load import load_into
-from vosbench.configuration import build
+from vosbench.configuration.targets import build
 from vosbench.datasets.dataset import VideoDataset
 from vosbench.errors import ConfigError
 from vosbench.evaluation import Evaluation, evaluate
@@ -40,7 +40,7 @@ def run(cfg: DictConfig, run_dir: Path) -> dict[str, Any] | None:
             raise ConfigError(
                 f"task=evaluate needs the weights of {cfg.method_name}: give checkpoint=<run folder>/best.ckpt, or train them with task=train."
             )
-        load_into(method, Path(cfg.checkpoint), cfg.method_name, cfg.size_name)
+        load_into(method, Path(cfg.checkpoint), cfg.method_name, cfg.size)
     on_device(method, cfg)
     with wandb_run(cfg, run_dir) as wandb:
         return evaluate_and_report(cfg, run_dir, method, wandb)
@@ -50,7 +50,7 @@ def validation_split(cfg: DictConfig) -> VideoDataset:
     """The data set to score on."""
     dataset = build(cfg.data.val)
     if dataset is None:
-        raise ConfigError(f"data={cfg.data_name} has no validation split (data.val is null); choose one that has, such as data=procedural.")
+        raise ConfigError("data.val is null: this data set has no split to score on; choose one that has, such as data=procedural.")
     return dataset
 
 

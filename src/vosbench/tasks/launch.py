@@ -10,14 +10,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from vosbench.configuration.targets import ALLOW_VARIABLE
 from vosbench.errors import ConfigError
 from vosbench.tasks.run_folder import Status, read_status, write_status
 
@@ -25,20 +24,30 @@ RANK_VARIABLES = ("LOCAL_RANK", "RANK", "WORLD_SIZE", "NODE_RANK", "MASTER_ADDR"
 PATIENCE = 3  # signals after which a job that does not end is killed
 
 
-def launch(run_dir: Path, config: Mapping[str, Any], allowed_targets: Sequence[str] = ()) -> int:
-    """Run the job of a folder to its end; returns its exit code. status.json tells the end also when the job could not."""
+@dataclass(frozen=True)
+class Outcome:
+    """How a job ended."""
+
+    exit_code: int
+    interrupted: bool = False  # Ctrl-C or SIGTERM came to us meanwhile
+
+
+def launch(run_dir: Path, config: Mapping[str, Any]) -> Outcome:
+    """Run the job of a folder to its end. status.json tells the end also when the job itself could not."""
     trainer = config.get("trainer") or {}
     if (config.get("job") or {}).get("inline"):
-        return _inline(run_dir, trainer, allowed_targets)
+        return Outcome(_inline(run_dir, trainer))
     process = subprocess.Popen(
         command(run_dir, trainer),
-        env=child_environment(os.environ, trainer, allowed_targets),
+        env=child_environment(os.environ, trainer),
         stdin=subprocess.DEVNULL,
         process_group=0,  # a group of its own: Ctrl-C reaches it once, through us
     )
-    with _forwarded(process):
+    with _forwarded(process) as received:
         code = _exit_code(process.wait())
-    return _settled(run_dir, code, tell=is_distributed(trainer))
+    if trainer.get("node_rank", 0) == 0:  # the other nodes leave the status to node 0
+        code = _settled(run_dir, code, tell=is_distributed(trainer))
+    return Outcome(code, bool(received))
 
 
 def command(run_dir: Path, trainer: Mapping[str, Any]) -> list[str]:
@@ -65,31 +74,26 @@ def is_distributed(trainer: Mapping[str, Any]) -> bool:
     return trainer.get("devices", 1) * trainer.get("nodes", 1) > 1
 
 
-def child_environment(mine: Mapping[str, str], trainer: Mapping[str, Any], allowed_targets: Sequence[str]) -> dict[str, str]:
-    """The job's environment: ours, without a launcher's marks, with what only the command line may say."""
+def child_environment(mine: Mapping[str, str], trainer: Mapping[str, Any]) -> dict[str, str]:
+    """The job's environment: ours, without a launcher's marks."""
     theirs = {name: value for name, value in mine.items() if name not in RANK_VARIABLES}
-    theirs.pop(ALLOW_VARIABLE, None)
-    if allowed_targets:
-        theirs[ALLOW_VARIABLE] = ",".join(allowed_targets)
     if trainer.get("threads"):
         theirs["OMP_NUM_THREADS"] = str(trainer["threads"])
     return theirs
 
 
-def _inline(run_dir: Path, trainer: Mapping[str, Any], allowed_targets: Sequence[str]) -> int:
+def _inline(run_dir: Path, trainer: Mapping[str, Any]) -> int:
     from vosbench.tasks.job import run_job, start_logging
 
     if is_distributed(trainer):
         raise ConfigError("job.inline=true runs one process only; add trainer.devices=1 trainer.nodes=1.")
-    if allowed_targets:
-        os.environ[ALLOW_VARIABLE] = ",".join(allowed_targets)
     start_logging(run_dir)
     return run_job(run_dir)
 
 
 @contextmanager
-def _forwarded(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Ctrl-C and SIGTERM go to the job, and end us only after it has ended; the third one kills it."""
+def _forwarded(process: subprocess.Popen[bytes]) -> Iterator[list[int]]:
+    """Ctrl-C and SIGTERM go to the job, which we wait for; the third one kills it. Yields the signals received."""
     received: list[int] = []
 
     def forward(number: int, frame: FrameType | None) -> None:
@@ -98,17 +102,14 @@ def _forwarded(process: subprocess.Popen[bytes]) -> Iterator[None]:
             os.killpg(process.pid, number if len(received) < PATIENCE else signal.SIGKILL)
 
     if threading.current_thread() is not threading.main_thread():  # a thread of a launcher: handlers are not ours to set
-        yield
+        yield received
         return
     before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield received
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    if received:
-        process.wait()
-        raise KeyboardInterrupt
 
 
 def _exit_code(code: int) -> int:

@@ -50,7 +50,7 @@ def write_atomically(path: Path, text: str) -> None:
         os.replace(beside, path)
     except OSError as error:
         beside.unlink(missing_ok=True)
-        raise RunError(f"{path} cannot be written ({error.strerror}); free the place or choose another folder with out=.") from error
+        raise RunError(f"{path} cannot be written ({error.strerror}); free the place, or give another out=.") from error
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -85,6 +85,20 @@ def claim_folder(folder: Path, shared: bool = False) -> Path:
     _make(folder, exist_ok=True)
     if (folder / CONFIG).exists() and not shared:
         raise RunError(f"{folder} holds a run already; go on with it by resume={folder}, or give another folder as out=.")
+    return folder
+
+
+def open_run(config: dict[str, Any], parent: Path, overrides: Sequence[str], flags: Sequence[str] = ()) -> Path:
+    """The folder of a new run, ready for its job: `config["out"]`, or a new one below `parent`."""
+    node_rank = (config.get("trainer") or {}).get("node_rank", 0)
+    folder = (
+        claim_folder(Path(config["out"]), shared=node_rank > 0) if config.get("out") else create_run_folder(parent).absolute()
+    )
+    config["out"] = str(folder)
+    if node_rank == 0:
+        write_status(folder, Status("queued", created=time.time()))
+        write_json(folder / ENVIRONMENT, environment(overrides, flags))
+        write_config(folder, config)
     return folder
 
 
@@ -137,6 +151,7 @@ def environment(overrides: Sequence[str], flags: Sequence[str] = ()) -> dict[str
     return {
         "command": shlex.join(["python", "-m", "vosbench", *flags, *overrides]),
         "overrides": list(overrides),
+        "flags": list(flags),
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},
         "git": _git_revision(),

@@ -10,7 +10,7 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from vosbench.checkpoints.load import load_into
-from vosbench.configuration import build
+from vosbench.configuration.targets import build
 from vosbench.errors import ConfigError, PromptError
 from vosbench.inference.masks import MaskFolder
 from vosbench.inference.prompts import boxes_to_masks, read_prompts
@@ -35,7 +35,7 @@ def run(cfg: DictConfig, run_dir: Path) -> dict[str, Any] | None:
     if method.learns:
         if cfg.checkpoint is None:
             raise ConfigError(f"task=segment needs the weights of {cfg.method_name}: give checkpoint=<run folder>/best.ckpt.")
-        load_into(method, Path(cfg.checkpoint), cfg.method_name, cfg.size_name)
+        load_into(method, Path(cfg.checkpoint), cfg.method_name, cfg.size)
     on_device(method, cfg)
     if cfg.box_to_mask not in (None, "grabcut"):
         raise ConfigError(f"box_to_mask={cfg.box_to_mask} is unknown; give box_to_mask=grabcut, or null.")

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from vosbench.checkpoints.files import read_checkpoint
 from vosbench.checkpoints.weights import load_weights, network_weights
-from vosbench.configuration import build
+from vosbench.configuration.targets import build
 from vosbench.errors import ConfigError
 from vosbench.methods.method import Method
 from vosbench.reporting.progress import progress
@@ -47,7 +47,7 @@ def _train(cfg: DictConfig, run_dir: Path, method: Method, wandb: Any) -> None:
         identity={
             "format": 1,
             "method": cfg.method_name,
-            "size": cfg.size_name,
+            "size": cfg.size,
             "network": OmegaConf.to_container(cfg.method, resolve=True),
         },
         trainer=OmegaConf.to_container(cfg.trainer, resolve=True),  # type: ignore[arg-type]
@@ -71,13 +71,11 @@ def stages_of(cfg: DictConfig) -> list[str]:
         if stage is None:
             continue
         if "dataset" in stage.clips and stage.clips.dataset is None:
-            log.info("stage '%s' is left out: data=%s has nothing for it (data.%s is null)", name, cfg.data_name, name)
+            log.info("stage '%s' is left out: the data set has nothing for it (data.%s is null)", name, name)
         else:
             names.append(str(name))
     if not names:
-        raise ConfigError(
-            f"data={cfg.data_name} has no training data for any stage of {cfg.method_name}; choose another data set or task=evaluate."
-        )
+        raise ConfigError(f"No stage of {cfg.method_name} has training data; choose another data set, or task=evaluate.")
     return names
 
 

@@ -106,7 +106,7 @@ class Chain:
             enable_progress_bar=False,
             enable_model_summary=False,
             use_distributed_sampler=False,  # the batch sampler splits over ranks by itself
-            log_every_n_steps=10**9,  # `Watching` logs
+            log_every_n_steps=1,  # unused: `Watching` logs
         )
         wanted = self.trainer["devices"] * self.trainer["nodes"]
         if trainer.world_size != wanted:

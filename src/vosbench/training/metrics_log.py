@@ -36,8 +36,13 @@ class MetricsFile(Logger):
         self.save()
 
     @rank_zero_only
-    def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
-        self.rows.append({"step": step, **metrics})
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        self.add(dict(metrics), step)
+
+    def add(self, row: dict[str, Any], step: int | None) -> None:
+        """One row, written at once: a killed run has lost nothing that it showed."""
+        self.rows.append({"step": step, **row})
+        self.save()
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:

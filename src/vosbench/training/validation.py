@@ -11,7 +11,7 @@ from vosbench.methods.method import Method
 from vosbench.training.module import VOSModule
 from vosbench.training.recovery import Recovery
 from vosbench.training.stage import Stage
-from vosbench.training.watching import Advance
+from vosbench.training.watching import Advance, log_to_all
 
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,5 @@ class Validation(pl.Callback):
         pl_module.train()
         found = evaluation.headline()
         log.info("stage '%s', step %d: J&F %.1f on the validation split", self.stage.name, step, 100 * found["jf"])
-        metrics = {f"val/{name}": value for name, value in found.items()}
-        for logger in trainer.loggers if trainer.is_global_zero else []:
-            logger.log_metrics({**metrics, "stage": self.stage.name} if logger.name == "metrics" else metrics, step=self.offset + step)
+        log_to_all(trainer, {f"val/{name}": value for name, value in found.items()}, self.stage, self.offset + step)
         self.recovery.judge(trainer, found["jf"])

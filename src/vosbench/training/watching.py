@@ -6,6 +6,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from vosbench.training.metrics_log import MetricsFile
 from vosbench.training.module import VOSModule
 from vosbench.training.stage import Stage
 
@@ -44,5 +45,13 @@ class Watching(pl.Callback):
         self.advance(1, f"loss {terms['loss']:.3f}  {speed:.1f} steps/s")
         metrics = {f"train/{name}": value for name, value in terms.items()}
         metrics |= {"train/lr": rate, "train/steps_per_second": speed}
-        for logger in trainer.loggers:
-            logger.log_metrics({**metrics, "stage": self.stage.name} if logger.name == "metrics" else metrics, step=self.offset + step)
+        log_to_all(trainer, metrics, self.stage, self.offset + step)
+
+
+def log_to_all(trainer: pl.Trainer, metrics: dict[str, float], stage: Stage, step: int) -> None:
+    """One point of each curve, on rank zero; the metrics file also gets the stage's name."""
+    for logger in trainer.loggers if trainer.is_global_zero else []:
+        if isinstance(logger, MetricsFile):
+            logger.add({"stage": stage.name, **metrics}, step)
+        else:
+            logger.log_metrics(metrics, step)

@@ -9,6 +9,7 @@ from PIL import Image
 
 from vosbench.errors import DatasetError
 
+PNG_END = b"IEND\xaeB`\x82"  # type and check sum of the last chunk
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 
 
@@ -54,5 +55,5 @@ def _is_complete(data: bytes) -> bool:
         # An embedded thumbnail has an end mark of its own: the last one must come after the last start of scan.
         return data.endswith(end) or data.rfind(end) > data.rfind(b"\xff\xda")
     if data.startswith(b"\x89PNG"):
-        return b"IEND" in data[-64:]  # 12 bytes in a clean file; a few more where a program has appended something
+        return PNG_END in data[-64:]  # the last bytes of a clean file; a few more follow where a program has appended something
     return True  # not one of the two: the decoder says so

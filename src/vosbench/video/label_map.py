@@ -14,8 +14,8 @@ from vosbench.errors import DatasetError
 from vosbench.video.palette import voc_palette
 from vosbench.video.png import read_indices
 
-# Decision: files with fewer ids are never suspected of being anti-aliased. A resized 0/255 mask has a hundred or more.
-SUSPICIOUS_IDS = 24
+# Decision: up to so many ids are never suspected. A resized 0/255 mask has a hundred or more, a JPEG of quality 95 about 16.
+SUSPICIOUS_IDS = 12
 
 
 def read_label_map(path: Path, single_object: bool = False) -> UInt8[np.ndarray, "H W"]:
@@ -33,7 +33,7 @@ def read_label_map(path: Path, single_object: bool = False) -> UInt8[np.ndarray,
 
 def ids_present(label_map: UInt8[np.ndarray, "H W"]) -> list[int]:
     """Ids above 0 that occur, rising."""
-    # OpenCV's histogram: a third of the time of numpy's bincount, which copies the map to 64 bits first.
+    # OpenCV's histogram takes two thirds of the time of numpy's bincount, which copies the map to 64 bits first.
     histogram = cv2.calcHist([label_map], [0], None, [256], [0, 256]).ravel()
     return [int(object_id) for object_id in np.flatnonzero(histogram) if object_id > 0]
 
@@ -43,6 +43,8 @@ def _refuse_interpolated(label_map: UInt8[np.ndarray, "H W"], path: Path) -> Non
 
     Their ids have no interior (no 3x3 block of one id) and lie between the ids around them; objects do not.
     """
+    if label_map.max(initial=0) <= SUSPICIOUS_IDS:  # the usual case, in a hundredth of a histogram's time
+        return
     ids = ids_present(label_map)
     if len(ids) <= SUSPICIOUS_IDS:
         return
@@ -80,7 +82,7 @@ def _encoded(label_map: UInt8[np.ndarray, "H W"], palette: UInt8[np.ndarray, "25
     rows[:, 1:] = label_map
     # Run lengths are all there is in a label map: as small as level 3 in less time, on a map of 44 objects.
     deflate = zlib.compressobj(level=6, strategy=zlib.Z_RLE)
-    data = deflate.compress(rows) + deflate.flush()
+    data = deflate.compress(rows.tobytes()) + deflate.flush()
     header = struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)  # 8 bits, palette, deflate, not interlaced
     chunks = ((b"IHDR", header), (b"PLTE", palette.tobytes()), (b"IDAT", data), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, body) for kind, body in chunks)

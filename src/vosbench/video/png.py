@@ -9,6 +9,7 @@ import io
 import os
 import struct
 import zlib
+from types import ModuleType
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -17,7 +18,9 @@ import numpy.typing as npt
 from vosbench.errors import DatasetError
 
 try:  # about five times faster than zlib on label maps; the same bytes come out
-    from isal import isal_zlib as inflater
+    from isal import isal_zlib
+
+    inflater: ModuleType = isal_zlib
 except ImportError:
     inflater = zlib
 

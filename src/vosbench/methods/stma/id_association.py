@@ -16,6 +16,7 @@ class KeyProjection(nn.Module):
         super().__init__()
         self.key = conv3x3(dim, key_dim)
         nn.init.orthogonal_(self.key.weight)
+        assert self.key.bias is not None
         nn.init.zeros_(self.key.bias)
         self.shrinkage = conv3x3(dim, 1) if anisotropic else None
         self.selection = conv3x3(dim, key_dim) if anisotropic else None

@@ -2,7 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -12,6 +12,8 @@ from torch.nn import functional as F
 from vosbench.layers.memory_bank import MemoryBank
 from vosbench.methods.method import Features, Memory
 from vosbench.methods.stma.stml import KeyValue
+
+Own = TypeVar("Own", bound="ObjectMemory")
 
 
 @dataclass
@@ -39,7 +41,7 @@ class ObjectMemory(Memory):
         """`registered` where it masks anything, else None: attention without a mask is faster."""
         return self.registered if any(write < 0 for clip in self.born for write in clip) else None
 
-    def with_registered(self, given: Bool[Tensor, "B N"]) -> Self:
+    def with_registered(self: Own, given: Bool[Tensor, "B N"]) -> Own:
         """With the given objects registered at the coming write; those known already stay as they are."""
         now = given.tolist()
         born = [
@@ -48,22 +50,21 @@ class ObjectMemory(Memory):
         ]
         return dataclasses.replace(self, born=born, registered=self.registered | given, pairs=_pairs(born, given.device))
 
-    def with_anchor(self, anchor: Float[Tensor, "P Cs"]) -> Self:
+    def with_anchor(self: Own, anchor: Float[Tensor, "P Cs"]) -> Own:
         """The anchors (of all registered objects) taken over for those that this write registers."""
         fresh = torch.tensor(self.born, device=anchor.device) == self.writes
         dense = spread(anchor.to(self.anchor.dtype), self.pairs, self.registered.shape)
         return dataclasses.replace(self, anchor=torch.where(fresh[:, :, None], dense, self.anchor))
 
-    def grown(self, objects: int) -> Self:
-        """With a longer object axis."""
+    def grown_fields(self, objects: int) -> dict[str, Any]:
+        """The fields that a longer object axis changes."""
         more = objects - self.objects
-        return dataclasses.replace(
-            self,
-            objects=objects,
-            born=[clip + [-1] * more for clip in self.born],
-            registered=F.pad(self.registered, (0, more)),
-            anchor=F.pad(self.anchor, (0, 0, 0, more)),
-        )
+        return {
+            "objects": objects,
+            "born": [clip + [-1] * more for clip in self.born],
+            "registered": F.pad(self.registered, (0, more)),
+            "anchor": F.pad(self.anchor, (0, 0, 0, more)),
+        }
 
 
 @dataclass
@@ -84,6 +85,19 @@ class STMAMemory(ObjectMemory):
         assert self.temporal is not None
         return MemoryBank(**self.temporal)
 
+    def grown(self, objects: int) -> "STMAMemory":
+        """With a longer object axis."""
+        more = objects - self.objects
+        return dataclasses.replace(
+            self,
+            **self.grown_fields(objects),
+            tokens=None if self.tokens is None else F.pad(self.tokens, (0, 0, 0, more)),
+            temporal=None if self.temporal is None else self.bank.grown(objects).fields(),
+            # Without references the cache is that of the object tokens, of which there are more now.
+            cache=self.cache if self.references else [],
+            cache_ids=self.cache_ids if self.references else [],
+        )
+
     def valid(self) -> Bool[Tensor, "B N M"] | None:
         """Which elements belong to which object: those written since its registration; None where all belong to all."""
         if all(write == 0 for clip in self.born for write in clip):
@@ -91,7 +105,7 @@ class STMAMemory(ObjectMemory):
         born = torch.tensor(self.born, device=self.registered.device)
         return (self.bank.write_no[:, None] >= born[:, :, None]) & self.registered[:, :, None]
 
-    def with_reference(self, tokens: Float[Tensor, "B L C"], *, pinned: bool) -> Self:
+    def with_reference(self, tokens: Float[Tensor, "B L C"], *, pinned: bool) -> "STMAMemory":
         """With one more reference frame, the newest."""
         return dataclasses.replace(
             self,
@@ -100,7 +114,7 @@ class STMAMemory(ObjectMemory):
             pinned=[*self.pinned, pinned],
         )
 
-    def with_references_bounded(self, refs: int, max_pinned: int | None) -> Self:
+    def with_references_bounded(self, refs: int, max_pinned: int | None) -> "STMAMemory":
         """All pinned references (or the very first and the newest `max_pinned` - 1 of them) and the newest others that
         `refs` leaves room for beside one pinned, at least one."""
         pinned = [place for place, is_pinned in enumerate(self.pinned) if is_pinned]

@@ -81,13 +81,13 @@ class STMA(Parts):
         if isinstance(memory, per_object.PerObjectMemory):
             if not (has_given or due):
                 return per_object.after_read(trace, memory)
-            return per_object.written(self, features, trace, masks, given, memory, frame)
+            return per_object.written(self, features, trace, masks, memory, given=given, frame=frame)
         if trace is not None:
             memory = self._after_read(trace, memory)
         if not (has_given or due):
             return memory
         final = self.stml.read(features.tokens, []) if trace is None else trace.final
-        return self._written(features, final, masks, given if has_given else None, memory, frame)
+        return self._written(features, final, masks, memory, given=given if has_given else None, frame=frame)
 
     def _associated(self, features: STMAFeatures, memory: STMAMemory) -> tuple[Tensor, list[KeyValue], list[int]]:
         """F_t, and the memory side's keys and values where they can be used again."""
@@ -156,8 +156,9 @@ class STMA(Parts):
         features: STMAFeatures,
         final: Float[Tensor, "B L C"],
         masks: Masks,
-        given: Bool[Tensor, "B N"] | None,
         memory: STMAMemory,
+        *,
+        given: Bool[Tensor, "B N"] | None,
         frame: int,
     ) -> STMAMemory:
         """Register, encode values, append, evict, renew object tokens, push the reference (specification 5.2, step 6)."""

@@ -122,7 +122,7 @@ class ValueOptions:
     dim: int  # C_v
     trunk: str  # timm name; its stride-16 map is used
     trunk_options: dict[str, Any]  # further arguments of timm's create_model
-    pretrained: bool  # ImageNet weights of the trunk
+    pretrained: bool | None  # ImageNet weights of the trunk; null or false: random
 
 
 @dataclass

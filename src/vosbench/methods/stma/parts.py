@@ -40,6 +40,7 @@ class Parts(Method):
 
     def __init__(
         self,
+        *,
         backbone: BackboneOptions,
         stml: STMLOptions,
         object: ObjectOptions,
@@ -72,7 +73,7 @@ class Parts(Method):
             self.value = ValueEncoder(
                 trunk=value.trunk,
                 trunk_options=value.trunk_options,
-                pretrained=value.pretrained,
+                pretrained=bool(value.pretrained),
                 dim=value.dim,
                 token_dim=stml.dim,
             )

@@ -6,7 +6,6 @@ mask: the frame where it was registered and the latest written ones. Its final m
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Self
 
 import torch
 from jaxtyping import Bool, Float
@@ -34,15 +33,16 @@ class PerObjectMemory(ObjectMemory):
     tokens: Float[Tensor, "B N C"] | None = None
     cache: list[KeyValue] = field(default_factory=list)  # per block, P heads M d, until the next write
 
-    def grown(self, objects: int) -> Self:
+    def grown(self, objects: int) -> "PerObjectMemory":
         """With a longer object axis."""
-        more, memory = objects - self.objects, super().grown(objects)
+        more = objects - self.objects
 
         def padded(tensor: Tensor) -> Tensor:
             return F.pad(tensor, (0, 0) * (tensor.dim() - 2) + (0, more))
 
         return dataclasses.replace(
-            memory,
+            self,
+            **self.grown_fields(objects),
             first=None if self.first is None else padded(self.first),
             first_value=None if self.first_value is None else padded(self.first_value),
             latest=[padded(tensor) for tensor in self.latest],
@@ -81,8 +81,9 @@ def written(
     features: STMAFeatures,
     trace: PerObjectTrace | None,
     masks: Masks,
-    given: Bool[Tensor, "B N"],
     memory: PerObjectMemory,
+    *,
+    given: Bool[Tensor, "B N"],
     frame: int,
 ) -> PerObjectMemory:
     """The memory with this frame as the registration frame of new objects and the latest reference of the others."""
@@ -101,7 +102,7 @@ def written(
             known = spread(trace.final, old_pairs, before.shape)
             final = known if final is None else torch.where(before[:, :, None, None], known, final)
         assert final is not None
-        memory = _with_values(parts, features, final[clip, channel], planes, new, memory)
+        memory = _with_values(parts, features, final[clip, channel], planes, memory, new=new)
     spatial = parts.options.spatial
     assert spatial is not None
     if not parts.training or parts.ref_sampling == "streaming":
@@ -165,8 +166,9 @@ def _with_values(
     features: STMAFeatures,
     final: Float[Tensor, "P L C"],
     planes: Float[Tensor, "B N H W"],
-    new: Bool[Tensor, "B N"],
     memory: PerObjectMemory,
+    *,
+    new: Bool[Tensor, "B N"],
 ) -> PerObjectMemory:
     """Values of this frame, kept as their largest over the frame; anchors of the new objects."""
     assert parts.object is not None

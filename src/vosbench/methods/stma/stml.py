@@ -24,7 +24,7 @@ class STML(nn.Module):
 
     def __init__(self, *, dim: int, depth: int, heads: int, mlp_ratio: float, recompute: bool) -> None:
         super().__init__()
-        norm = partial(nn.LayerNorm, eps=1e-6)
+        norm: Any = partial(nn.LayerNorm, eps=1e-6)  # set here: timm's default differs between its versions
         self.blocks = nn.ModuleList(Block(dim, heads, mlp_ratio, qkv_bias=True, norm_layer=norm) for _ in range(depth))
         self.norm = norm(dim)
         self.recompute = recompute
@@ -92,7 +92,7 @@ class STML(nn.Module):
 
 def _heads(block: Block, tokens: Tensor, parts: int) -> tuple[Tensor, ...]:
     """The last `parts` of query, key and value of a stream, heads split: each B heads L d."""
-    attention = block.attn
+    attention: Any = block.attn
     skipped = (3 - parts) * tokens.shape[2]
     mixed = F.linear(block.norm1(tokens), attention.qkv.weight[skipped:], attention.qkv.bias[skipped:])
     batch, length, _ = tokens.shape
@@ -106,8 +106,9 @@ def _key_value(block: Block, tokens: Tensor) -> KeyValue:
 
 def _attend(block: Block, tokens: Tensor, query: Tensor, key_value: KeyValue, mask: Tensor | None) -> Tensor:
     """One stream's update: ``s + W_O A``, then ``s + MLP(LN2(s))``."""
-    read = F.scaled_dot_product_attention(query, *key_value, attn_mask=mask, scale=block.attn.scale)
-    tokens = tokens + block.attn.proj(read.transpose(1, 2).flatten(2))
+    attention: Any = block.attn
+    read = F.scaled_dot_product_attention(query, *key_value, attn_mask=mask, scale=attention.scale)
+    tokens = tokens + attention.proj(read.transpose(1, 2).flatten(2))
     return tokens + block.mlp(block.norm2(tokens))
 
 

@@ -16,7 +16,7 @@ class ValueEncoder(nn.Module):
 
     def __init__(self, *, trunk: str, trunk_options: dict[str, Any], pretrained: bool, dim: int, token_dim: int) -> None:
         super().__init__()
-        network = timm_network(
+        network: Any = timm_network(
             trunk, pretrained=pretrained, key="method.value.pretrained", features_only=True, out_indices=(3,), **trunk_options
         )
         self.trunk = with_extra_inputs(network, 2)

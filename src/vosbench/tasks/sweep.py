@@ -1,0 +1,155 @@
+"""A sweep: a folder of job folders, and the table that tells what became of each.
+
+A job's folder is named by its overrides, so the same command finds what is done and runs the rest.
+"""
+
+import hashlib
+import math
+import re
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vosbench.configuration.comparison import changes
+from vosbench.errors import ConfigError
+from vosbench.tasks.run_folder import (
+    CONFIG,
+    ENVIRONMENT,
+    Status,
+    environment,
+    read_config,
+    read_json,
+    read_status,
+    write_atomically,
+    write_config,
+    write_json,
+    write_status,
+)
+
+LONGEST_NAME = 120  # characters; file systems take 255 bytes
+SCORES = ("J", "F", "J&F")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job of a sweep, as its folder tells."""
+
+    folder: Path
+    overrides: list[str]
+    status: Status
+
+    def named(self, without: str = "") -> str:
+        """Its overrides in one line, one key left out."""
+        return " ".join(text for text in self.overrides if text.lstrip("+").split("=")[0] != without)
+
+
+def job_name(overrides: Sequence[str]) -> str:
+    """Folder name of a job: its overrides in the order of their keys, as far as a file name can hold them."""
+    name = ",".join(sorted(text.lstrip("+") for text in overrides)) or "default"
+    plain = re.sub(r"[^A-Za-z0-9_.,=@~+-]", "_", name)
+    if plain == name and len(plain) <= LONGEST_NAME:
+        return name
+    return f"{plain[: LONGEST_NAME - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def prepare_job(sweep_dir: Path, overrides: Sequence[str], config: dict[str, Any], flags: Sequence[str] = ()) -> Path:
+    """The folder of one job, queued. One that stands there already keeps its state and must hold the same configuration."""
+    folder = sweep_dir / job_name(overrides)
+    folder.mkdir(parents=True, exist_ok=True)
+    config = config | {"out": str(folder)}
+    if (folder / CONFIG).exists():
+        other = [change for change in changes(read_config(folder), config) if not change.allowed]
+        if other:
+            listed = "\n".join(map(str, other))
+            raise ConfigError(f"{folder} was run with another configuration; choose another sweep folder.\n{listed}")
+        return folder
+    write_status(folder, Status("queued", created=time.time()))
+    write_json(folder / ENVIRONMENT, environment(overrides, flags))
+    write_config(folder, config)
+    return folder
+
+
+def jobs(sweep_dir: Path) -> list[Job]:
+    """The jobs of a sweep folder in the order in which they were queued."""
+    found = []
+    for folder in sweep_dir.iterdir():
+        status = read_status(folder) if folder.is_dir() else None
+        if status is not None:
+            found.append(Job(folder, list((read_json(folder / ENVIRONMENT) or {}).get("overrides", [folder.name])), status))
+    return sorted(found, key=lambda job: (job.status.created, job.folder.name))
+
+
+def conclude(sweep_dir: Path) -> str:
+    """Write sweep.json and sweep.md, and return the tables as text."""
+    all_jobs = jobs(sweep_dir)
+    rows = [_row(job) for job in all_jobs]
+    seeds = over_seeds(all_jobs)
+    write_json(
+        sweep_dir / "sweep.json",
+        {"jobs": [row | {"folder": job.folder.name, "error": job.status.error} for row, job in zip(rows, all_jobs, strict=True)]}
+        | ({"over_seeds": seeds} if seeds else {}),
+    )
+    header = ["job", "status", *SCORES, "seconds"]
+    table = [[_shown(row[column], column) for column in header] for row in rows]
+    tables = [(header, table)]
+    if seeds:
+        tables.append((["over seeds", "seeds", *SCORES], [_seed_cells(entry) for entry in seeds]))
+    errors = [f"{job.named()}: {job.status.error}" for job in all_jobs if job.status.error]
+    write_atomically(sweep_dir / "sweep.md", "\n\n".join([*(_markdown(*each) for each in tables), *errors]) + "\n")
+    return "\n\n".join([*(_aligned(*each) for each in tables), *errors])
+
+
+def over_seeds(all_jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    """Mean and sample standard deviation of each score over the seeds of one composition; empty when no seed is swept."""
+    groups: dict[str, list[Job]] = {}
+    for job in all_jobs:
+        if any(text.lstrip("+").startswith("seed=") for text in job.overrides) and job.status.scores:
+            groups.setdefault(job.named(without="seed"), []).append(job)
+    entries = []
+    for name, members in groups.items():
+        if len(members) > 1:
+            entry: dict[str, Any] = {"job": name, "seeds": len(members)}
+            for score in SCORES:
+                values = [job.status.scores[score] for job in members if job.status.scores and score in job.status.scores]
+                if len(values) == len(members):
+                    entry[score] = {"mean": statistics.fmean(values), "std": statistics.stdev(values)}
+            entries.append(entry)
+    return entries
+
+
+def _row(job: Job) -> dict[str, Any]:
+    scores = job.status.scores or {}
+    row = {"job": job.named() or job.folder.name, "status": job.status.state, "seconds": job.status.seconds}
+    return row | {name: scores.get(name) for name in SCORES}
+
+
+def _shown(value: Any, column: str) -> str:
+    """A cell: scores in percent."""
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return "-"
+    if column in SCORES:
+        return f"{100 * value:.1f}"
+    return f"{value:.0f}" if isinstance(value, float) else str(value)
+
+
+def _seed_cells(entry: dict[str, Any]) -> list[str]:
+    cells = [f"{100 * entry[score]['mean']:.1f} ± {100 * entry[score]['std']:.1f}" if score in entry else "-" for score in SCORES]
+    return [entry["job"], str(entry["seeds"]), *cells]
+
+
+def _aligned(header: list[str], rows: list[list[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+
+    def line(cells: list[str]) -> str:
+        first, *others = cells
+        return "  ".join([first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))])
+
+    return "\n".join([line(header), "  ".join("-" * width for width in widths), *map(line, rows)])
+
+
+def _markdown(header: list[str], rows: list[list[str]]) -> str:
+    rule = ["---"] + ["---:"] * (len(header) - 1)
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in [header, rule, *rows])
