@@ -8,6 +8,7 @@ import torch
 from tests.methods.stma_cases import block, clip, frames, prompted, stma, stream, two_objects, with_late
 from vosbench.methods.method import Prompted
 from vosbench.methods.stma.id_association import associate_ids
+from vosbench.methods.stma.object_tokens import pooled_value
 
 ABLATIONS = {
     "full": [],
@@ -23,9 +24,8 @@ ABLATIONS = {
     "l2": ["memory.temporal.affinity=l2", "memory.temporal.top_k=20"],
 }
 every_ablation = pytest.mark.parametrize("changes", ABLATIONS.values(), ids=ABLATIONS.keys())
-main_forms = pytest.mark.parametrize(
-    "changes", [ABLATIONS[name] for name in ("full", "without spatial", "without temporal", "joint")]
-)
+MAIN = ("full", "without spatial", "without temporal", "joint")
+main_forms = pytest.mark.parametrize("changes", [ABLATIONS[name] for name in MAIN], ids=MAIN)
 CACHED = {name: changes for name, changes in ABLATIONS.items() if "joint" not in name}
 
 
@@ -306,3 +306,44 @@ def test_without_object_tokens_the_final_map_knows_no_masks():
     with torch.no_grad():
         one, other = (method.segment(method.encode(video[1:]), memory).trace.final for memory in memories)
     assert torch.equal(one, other)
+
+
+def test_prompts_clear_what_lies_below_them_and_all_is_aggregated_again():
+    # given two pixels, the first of which the prompt of object 2 covers
+    prob = torch.tensor([[0.05, 0.2], [0.9, 0.5], [0.05, 0.3]]).view(1, 3, 1, 2)
+    mask = torch.tensor([[[0.0, 0.0], [1.0, 0.0]]]).view(1, 2, 1, 2)
+    # when
+    merged = stma().merge(prob, Prompted(mask, torch.tensor([[False, True]])))[0, :, 0]
+    # then object 1 has nothing left there; beside it nobody has odds 0.5/0.5 and object 1 too, object 2 its empty mask
+    assert merged[2, 0] > 0.999
+    assert merged[1, 0] < 1e-10
+    torch.testing.assert_close(merged[:, 1], torch.tensor([0.5, 0.5, 0.0]), rtol=1e-4, atol=1e-4)
+
+
+def test_an_anchor_is_taken_once():
+    _, memories = stream(stma(), frames(9), with_late(), 3)
+    assert all(torch.equal(memory.anchor[:, :2], memories[0].anchor[:, :2]) for memory in memories)
+    assert all(torch.equal(memory.anchor[:, 2], memories[4].anchor[:, 2]) for memory in memories[4:])
+    assert memories[3].anchor[:, 2].abs().max() == 0
+    assert memories[4].anchor[:, 2].abs().max() > 0
+
+
+def test_an_object_is_pooled_over_its_own_elements_alone():
+    # given values -3, -1, 2 of an object that owns the first two elements, and an object that owns none
+    value = torch.tensor([-3.0, -1.0, 2.0]).expand(1, 2, 1, 3)
+    valid = torch.tensor([[[True, True, False], [False, False, False]]])
+    assert pooled_value(value, valid).flatten().tolist() == [-1.0, 0.0]
+    assert pooled_value(value, None).flatten().tolist() == [2.0, 2.0]
+
+
+@pytest.mark.parametrize("mode", ["asymmetric", "joint"])
+def test_without_temporal_memory_every_object_runs_alone(mode):
+    # given a late object beside two others, and the same object alone in a video that starts where it enters
+    method, video = stma("memory.temporal=null", "memory.spatial.refs=3", f"stml.mode={mode}"), frames(6)
+    beside = stream(method, video[:5], with_late(), 3)[1][-1]
+    alone = stream(method, video[4:5], {0: {0: with_late()[4][2]}}, 1)[1][-1]
+    # when the next frame is segmented
+    with torch.no_grad():
+        finals = [method.segment(method.encode(video[5:]), memory).trace.final for memory in (beside, alone)]
+    # then the object's own map is the same
+    torch.testing.assert_close(finals[0][2:], finals[1], rtol=1e-4, atol=1e-4)

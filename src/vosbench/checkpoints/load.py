@@ -24,6 +24,15 @@ def identity_of(checkpoint: Mapping[str, Any], origin: str) -> dict[str, Any]:
     return identity
 
 
+def without_pretrained(network: Any) -> Any:
+    """The same call with every `pretrained` key off: the checkpoint brings all weights, no other file is needed."""
+    if isinstance(network, Mapping):
+        # A switch is turned off; the name of a set of weights becomes none.
+        off = {key: False if isinstance(value, bool) else None for key, value in network.items() if key == "pretrained"}
+        return {str(key): without_pretrained(value) for key, value in network.items()} | off
+    return [without_pretrained(value) for value in network] if isinstance(network, (list, tuple)) else network
+
+
 def load(checkpoint: str | Path | Mapping[str, Any]) -> Method:
     """The method of a checkpoint in eval mode, on the CPU. `checkpoint` is a path or the loaded content of one.
 
@@ -31,7 +40,7 @@ def load(checkpoint: str | Path | Mapping[str, Any]) -> Method:
     """
     origin = str(checkpoint) if isinstance(checkpoint, (str, Path)) else "the given state dict"
     content = read_checkpoint(checkpoint) if isinstance(checkpoint, (str, Path)) else dict(checkpoint)
-    method = build(identity_of(content, origin)["network"])
+    method = build(without_pretrained(identity_of(content, origin)["network"]))
     if not isinstance(method, Method):
         raise CheckpointError(f"{origin}: names {type(method).__name__} as its network, which is no method of vosbench.")
     load_weights(method, network_weights(content), origin)

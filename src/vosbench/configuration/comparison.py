@@ -10,6 +10,7 @@ CHANGEABLE = (
     "resume",
     "out",
     "job.*",
+    "logger",
     "logger.*",
     "*root",
     "trainer.accelerator",
@@ -17,6 +18,7 @@ CHANGEABLE = (
     "trainer.nodes",
     "trainer.node_rank",
     "trainer.rendezvous",
+    "trainer.strategy",
     "trainer.threads",
     "trainer.workers",
 )
@@ -70,7 +72,8 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]
 def changed(config: dict[str, Any], differences: list[Change]) -> dict[str, Any]:
     """The configuration with the new values written in; self is left as it is."""
     result = _copied(config)
-    for change in differences:
+    # What goes, goes first: a node may become a plain value in place of its keys, or the other way round.
+    for change in sorted(differences, key=lambda change: not isinstance(change.after, Absent)):
         *parents, key = change.place.split(".")
         node = result
         for parent in parents:

@@ -14,7 +14,6 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.plugins.search_path_plugin import SearchPathPlugin
@@ -67,13 +66,6 @@ class Source:
             (given.get("--config-name") or given.get("-cn") or "config").removesuffix(".yaml"),
             Path(added).absolute() if added else None,
         )
-
-    @classmethod
-    def running(cls) -> "Source":
-        """The one that `hydra.main` has composed from, inside a function that it calls."""
-        hydra = HydraConfig.get()
-        paths = {source.provider: Path(source.path) for source in hydra.runtime.config_sources if source.schema == "file"}
-        return cls(paths.get("main", conf_folder()), str(hydra.job.config_name), paths.get("command-line"))
 
     def combinations(self, overrides: Sequence[str]) -> list[list[str]]:
         """The jobs of a sweep, in Hydra's order: every combination of the values that commas, range() and choice() give."""

@@ -40,9 +40,9 @@ def freeze(composed: Composed, overrides: list[str], source: Source) -> Plain:
 
 def freeze_line(line: CommandLine) -> tuple[Plain, Composed]:
     """Compose and freeze what a command line says, in this process and without running anything."""
-    source, overrides = Source.of(line), line.texts
+    source, overrides = Source.of(line), line.without_hydra().texts
     composed = source.compose(overrides)
-    return freeze(composed, [text for text in overrides if not text.lstrip("+~").startswith("hydra")], source), composed
+    return freeze(composed, overrides, source), composed
 
 
 def unknown_keys(config: Any, known: Any, place: str = "") -> Iterator[tuple[str, list[str]]]:

@@ -113,6 +113,12 @@ class CommandLine:
         """The same line, one key left out."""
         return CommandLine(self.flags, [item for item in self.overrides if item.key != key], self.allowed_targets)
 
+    def without_hydra(self) -> "CommandLine":
+        """The same line without the settings of Hydra itself."""
+        return CommandLine(
+            self.flags, [item for item in self.overrides if not item.key.startswith("hydra")], self.allowed_targets
+        )
+
 
 def quoted(override: Override, multirun: bool) -> Override:
     """The override with its value in quotes where it is a path that Hydra's grammar cannot read: `epoch=0-step=4.ckpt`,

@@ -46,6 +46,6 @@ def affinity(
 def read_out(weights: Float[Tensor, "B M L"], value: Float[Tensor, "B N Cv M"]) -> Float[Tensor, "B N Cv L"]:
     """Each object's values averaged with the affinity: ``R[n, :, l] = sum_m v[n, :, m] A[m, l]``."""
     batch, objects, width, _ = value.shape
-    # Python 3.11 with autocast off: both factors in one type; under autocast the product chooses it.
+    # Outside autocast a product wants both factors in one type; values keep that of the frame they were written in.
     read = torch.bmm(value.flatten(1, 2), weights.to(value.dtype))
     return read.view(batch, objects, width, -1)

@@ -12,11 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import hydra
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from vosbench.configuration.composition import Composed, Source, own_choices, register_search_path
-from vosbench.configuration.freezing import freeze, freeze_line
+from vosbench.configuration.composition import Source, register_search_path
+from vosbench.configuration.freezing import freeze_line
 from vosbench.configuration.messages import sentence_for
 from vosbench.configuration.overrides import CommandLine, Override, check_groups, no_method, quoted
 from vosbench.configuration.places import conf_folder
@@ -25,7 +24,7 @@ from vosbench.errors import ConfigError, VosbenchError
 from vosbench.tasks.launch import launch
 from vosbench.tasks.resume import resumed
 from vosbench.tasks.run_folder import create_run_folder, open_run, read_config, read_status, write_config
-from vosbench.tasks.sweep import conclude, job_name, jobs, prepare_job
+from vosbench.tasks.sweep import conclude, is_done, prepare_job
 
 # Flags that Hydra answers by itself; nothing is run.
 HYDRA_ANSWERS = {"--cfg", "-c", "--info", "-i", "--hydra-help", "--shell-completion", "-sc", "--version"}
@@ -37,7 +36,7 @@ def run_command(arguments: list[str]) -> int:
     line.overrides = [quoted(item, line.multirun) for item in line.overrides]
     allow_targets(line.allowed_targets)
     if HYDRA_ANSWERS & {flag.partition("=")[0] for flag in line.flags}:
-        return _hydra_main(line, _run_composed)
+        return _hydra_main(line, _run_nothing, "config")
     check_groups(line)
     if line.value("resume") not in (None, "null"):
         return _resume(line)
@@ -85,6 +84,10 @@ def _sweep(line: CommandLine) -> int:
     """All jobs of a sweep, and their table; 1 when one of them failed. What is done already is not done again."""
     if line.value("out"):
         raise ConfigError("Every job of a sweep has a folder of its own: give sweep=<folder> in place of out=.")
+    if line.value("hydra/sweeper") not in (None, "basic"):
+        raise ConfigError(
+            "hydra/sweeper: only Hydra's basic sweeper will do, for all jobs are composed before the first one."
+        )
     given = line.value("sweep")
     line = line.without("sweep")
     # All jobs are composed before the first one runs: a typo in the last must not cost the hours of the others.
@@ -93,67 +96,66 @@ def _sweep(line: CommandLine) -> int:
         with _explained(each):
             prepared.append((each.texts, freeze_line(each)[0]))
     sweep_dir = Path(given).expanduser().absolute() if given else create_run_folder(Path("sweeps")).absolute()
-    for overrides, config in prepared:
-        prepare_job(sweep_dir, overrides, config, line.flags)
     sys.stdout.write(f"Sweep folder: {_short(sweep_dir)}\n")
-    sys.stdout.flush()
+    folders = [prepare_job(sweep_dir, overrides, config, line.flags) for overrides, config in prepared]
+    missing = [folder for folder in folders if not is_done(folder)]
     try:
-        _hydra_main(line, sweep_job, f"hydra.sweep.dir='{sweep_dir}'")
+        if missing:
+            _launch_all(line, sweep_dir, missing)
     finally:
         sys.stdout.write(f"\n{conclude(sweep_dir)}\n")
-    return int(any(job.status.state != "done" for job in jobs(sweep_dir)))
+    return int(not all(is_done(folder) for folder in folders))
 
 
 def _combinations(line: CommandLine) -> list[CommandLine]:
-    """The jobs of a sweep; none for a sweeper that draws them one by one."""
-    if line.value("hydra/sweeper") not in (None, "basic"):
-        return []
-    texts = [text for text in line.texts if not text.lstrip("+~").startswith("hydra")]
+    """The jobs of a sweep, as command lines of their own."""
     with _explained(line):
-        found = Source.of(line).combinations(texts)
+        jobs = Source.of(line).combinations(line.without_hydra().texts)
     flags = [flag for flag in line.flags if flag not in ("-m", "--multirun")]
-    return [CommandLine(flags, [Override.parse(text) for text in job], line.allowed_targets) for job in found]
+    return [CommandLine(flags, [Override.parse(text) for text in job], line.allowed_targets) for job in jobs]
 
 
-def _hydra_main(line: CommandLine, task: Callable[[DictConfig], object], *more: str) -> int:
+def _launch_all(line: CommandLine, sweep_dir: Path, folders: list[Path]) -> None:
+    """Hydra's launcher over the prepared folders; its own settings (hydra/launcher=joblib and so on) come from the line."""
+    names = ",".join(f"'{folder.name}'" for folder in folders)
+    own = [item for item in line.overrides if item.key.startswith("hydra")]
+    texts = [Override("", "sweep", f"'{sweep_dir}'"), Override("", "folder", names), *own]
+    flags = [flag for flag in line.flags if not flag.startswith(("--config-path", "-cp", "--config-name", "-cn"))]
+    _hydra_main(CommandLine([*flags, *(["-m"] if "-m" not in flags else [])], texts), sweep_job, "sweep")
+
+
+def _hydra_main(line: CommandLine, task: Callable[[DictConfig], object], name: str) -> int:
     """`hydra.main`, for what only Hydra does: launch sweeps, complete and inspect. It reads sys.argv, which is put back."""
     register_search_path()
     before = sys.argv
-    sys.argv = [sys.argv[0], *line.flags, *line.texts, *more]
+    sys.argv = [sys.argv[0], *line.flags, *line.texts]
     try:
-        hydra.main(config_path=str(conf_folder()), config_name="config", version_base="1.3")(task)()
+        hydra.main(config_path=str(conf_folder()), config_name=name, version_base="1.3")(task)()
     finally:
         sys.argv = before
     return 0
 
 
-def _run_composed(config: DictConfig) -> None:
-    """Stands in where Hydra answers by itself and runs nothing."""
+def _run_nothing(config: DictConfig) -> None:
+    """Stands in where Hydra answers by itself."""
 
 
 def sweep_job(config: DictConfig) -> float:
-    """One job of a sweep, as Hydra's launchers call it, maybe in another process; returns J&F for sweepers that optimise.
+    """One job of a sweep, as Hydra's launchers call it, maybe on another machine; returns J&F.
 
     A failed job returns NaN in place of raising, so that the others still run; its status file tells why.
     """
-
-    running = HydraConfig.get()
-    overrides, sweep_dir = list(running.overrides.task), Path(running.sweep.dir)
-    folder = sweep_dir / job_name(overrides)
-    if read_status(folder) is None:
-        composed = Composed(config, own_choices(running.runtime.choices))
-        folder = prepare_job(sweep_dir, overrides, freeze(composed, overrides, Source.running()))
-    status = read_status(folder)
-    if status is not None and status.state != "done":
-        frozen = read_config(folder)
-        if status.started is not None:  # it ran before and did not end: go on from its checkpoints
-            write_config(folder, frozen | {"resume": str(folder)})
-        sys.stdout.write(f"\n{time.strftime('%H:%M:%S')} {' '.join(overrides)}\n")
-        sys.stdout.flush()
-        if launch(folder, frozen).interrupted:
-            raise KeyboardInterrupt
+    folder = Path(config.sweep) / config.folder
+    frozen, status = read_config(folder), read_status(folder)
+    if status is not None and status.started is not None:  # it ran before and did not end: go on from its checkpoints
+        frozen |= {"resume": str(folder)}
+        write_config(folder, frozen)
+    sys.stdout.write(f"\n{time.strftime('%H:%M:%S')} {folder.name}\n")
+    sys.stdout.flush()
+    if launch(folder, frozen).interrupted:
+        raise KeyboardInterrupt
     ended = read_status(folder)
-    return float("nan") if ended is None or not ended.scores else ended.scores.get("J&F", float("nan"))
+    return float("nan") if ended is None or not ended.scores else ended.scores["J&F"]
 
 
 def _short(path: Path) -> str:

@@ -79,6 +79,8 @@ def child_environment(mine: Mapping[str, str], trainer: Mapping[str, Any]) -> di
     theirs = {name: value for name, value in mine.items() if name not in RANK_VARIABLES}
     if trainer.get("threads"):
         theirs["OMP_NUM_THREADS"] = str(trainer["threads"])
+    elif is_distributed(trainer):  # torch's launcher would take one and warn
+        theirs.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // trainer["devices"])))
     return theirs
 
 

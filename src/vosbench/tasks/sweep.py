@@ -9,7 +9,7 @@ import re
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,12 @@ def prepare_job(sweep_dir: Path, overrides: Sequence[str], config: dict[str, Any
     return folder
 
 
+def is_done(folder: Path) -> bool:
+    """Whether the job of a folder has ended well."""
+    status = read_status(folder)
+    return status is not None and status.state == "done"
+
+
 def jobs(sweep_dir: Path) -> list[Job]:
     """The jobs of a sweep folder in the order in which they were queued."""
     found = []
@@ -84,12 +90,12 @@ def jobs(sweep_dir: Path) -> list[Job]:
 
 def conclude(sweep_dir: Path) -> str:
     """Write sweep.json and sweep.md, and return the tables as text."""
-    all_jobs = jobs(sweep_dir)
+    all_jobs, shared = without_shared(jobs(sweep_dir))
     rows = [_row(job) for job in all_jobs]
     seeds = over_seeds(all_jobs)
     write_json(
         sweep_dir / "sweep.json",
-        {"jobs": [row | {"folder": job.folder.name, "error": job.status.error} for row, job in zip(rows, all_jobs, strict=True)]}
+        {"shared": shared, "jobs": [row | {"folder": job.folder.name, "error": job.status.error} for row, job in zip(rows, all_jobs, strict=True)]}
         | ({"over_seeds": seeds} if seeds else {}),
     )
     header = ["job", "status", *SCORES, "seconds"]
@@ -98,8 +104,17 @@ def conclude(sweep_dir: Path) -> str:
     if seeds:
         tables.append((["over seeds", "seeds", *SCORES], [_seed_cells(entry) for entry in seeds]))
     errors = [f"{job.named()}: {job.status.error}" for job in all_jobs if job.status.error]
-    write_atomically(sweep_dir / "sweep.md", "\n\n".join([*(_markdown(*each) for each in tables), *errors]) + "\n")
-    return "\n\n".join([*(_aligned(*each) for each in tables), *errors])
+    title = [f"All jobs: {' '.join(shared)}"] if shared else []
+    write_atomically(sweep_dir / "sweep.md", "\n\n".join([*title, *(_markdown(*each) for each in tables), *errors]) + "\n")
+    return "\n\n".join([*title, *(_aligned(*each) for each in tables), *errors])
+
+
+def without_shared(all_jobs: list[Job]) -> tuple[list[Job], list[str]]:
+    """The jobs with only those overrides that tell them apart, and the ones that all of them have."""
+    if len(all_jobs) < 2:
+        return all_jobs, []
+    shared = [text for text in all_jobs[0].overrides if all(text in job.overrides for job in all_jobs)]
+    return [replace(job, overrides=[text for text in job.overrides if text not in shared]) for job in all_jobs], shared
 
 
 def over_seeds(all_jobs: Sequence[Job]) -> list[dict[str, Any]]:
@@ -107,7 +122,7 @@ def over_seeds(all_jobs: Sequence[Job]) -> list[dict[str, Any]]:
     groups: dict[str, list[Job]] = {}
     for job in all_jobs:
         if any(text.lstrip("+").startswith("seed=") for text in job.overrides) and job.status.scores:
-            groups.setdefault(job.named(without="seed"), []).append(job)
+            groups.setdefault(job.named(without="seed") or "all", []).append(job)
     entries = []
     for name, members in groups.items():
         if len(members) > 1:
