@@ -1,6 +1,6 @@
 """Does frame 3,000 cost what frame 300 costs? Streams one long procedural video and compares time and memory.
 
-    python benchmarks/long_video.py runs/stma/<run>/best.ckpt
+python benchmarks/long_video.py runs/stma/<run>/best.ckpt
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """A method over a video data set: the real streaming inference, the real scorer, sequences shared out over the ranks."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,7 +48,10 @@ def evaluate(
     takes its share of the sequences, and all get the whole result.
     """
     rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-    mine = [_score_sequence(method, dataset, index, long_edge, short_edge, on_frame, advance) for index in range(rank, len(dataset), world)]
+    mine = [
+        _score_sequence(method, dataset, index, long_edge, short_edge, on_frame, advance)
+        for index in range(rank, len(dataset), world)
+    ]
     gathered: list[Any] = [mine]
     if world > 1:
         gathered = [None] * world

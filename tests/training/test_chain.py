@@ -27,7 +27,11 @@ SMALL = [
     "stages.bl30k.steps=4",
     "stages.video.steps=6",
     "stages.video.validate_every=3",
-    *(f"stages.{name}.{key}" for name in ("bl30k", "video") for key in ("batch=2", "checkpoint_every=2", "clips.length=3", "clips.transform.crop=32")),
+    *(
+        f"stages.{name}.{key}"
+        for name in ("bl30k", "video")
+        for key in ("batch=2", "checkpoint_every=2", "clips.length=3", "clips.transform.crop=32")
+    ),
     "data.val.count=1",
     "data.val.length=12",
 ]
@@ -136,7 +140,9 @@ def test_a_request_to_stop_saves_the_step_it_was_in(tmp_path):
 
 @pytest.mark.slow
 def test_a_loss_that_is_not_finite_stops_the_run_names_the_clips_and_keeps_the_last_state(tmp_path):
-    with pytest.raises(RunError, match=r"stage 'video', step 4: the loss is not finite .* on the clips procedural-train-\d+ \(frames"):
+    with pytest.raises(
+        RunError, match=r"stage 'video', step 4: the loss is not finite .* on the clips procedural-train-\d+ \(frames"
+    ):
         train(tmp_path, stage="video", step=4, strike=lambda terms: {name: term * float("nan") for name, term in terms.items()})
     state = newest_readable(tmp_path / "checkpoints" / "video")
     assert state is not None

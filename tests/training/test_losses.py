@@ -11,9 +11,7 @@ from vosbench.training.schedules import StepDecay
 from vosbench.video.clip import Clip
 
 
-@pytest.mark.parametrize(
-    ("iteration", "share"), [(0, 1.0), (20_000, 1.0), (45_000, 0.575), (70_000, 0.15), (80_000, 0.15)]
-)
+@pytest.mark.parametrize(("iteration", "share"), [(0, 1.0), (20_000, 1.0), (45_000, 0.575), (70_000, 0.15), (80_000, 0.15)])
 def test_the_share_of_pixels_falls_linearly(iteration, share):
     loss = BootstrappedDice(20_000, 70_000, 0.15, 0.5, 0.5)
     assert loss.share(iteration) == pytest.approx(share)
@@ -24,7 +22,9 @@ def test_half_of_the_pixels_are_the_harder_half():
     logits = torch.tensor([[0.0, 0.0, math.log(3), math.log(7)], [0.0, 0.0, 0.0, 0.0]]).reshape(1, 2, 2, 2)
     label_map = torch.ones(1, 2, 2, dtype=torch.int64)
     assert hardest_cross_entropy(logits, label_map, 0.5).item() == pytest.approx((math.log(4) + math.log(8)) / 2)
-    assert hardest_cross_entropy(logits, label_map, 1.0).item() == pytest.approx((2 * math.log(2) + math.log(4) + math.log(8)) / 4)
+    assert hardest_cross_entropy(logits, label_map, 1.0).item() == pytest.approx(
+        (2 * math.log(2) + math.log(4) + math.log(8)) / 4
+    )
 
 
 def test_ignored_pixels_count_neither_above_nor_below_the_line():

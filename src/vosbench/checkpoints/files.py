@@ -31,7 +31,9 @@ def read_checkpoint(path: str | Path, map_location: str | torch.device = "cpu") 
     if str(path).startswith(("http:", "https:")):
         raise CheckpointError(f"{path}: checkpoints are read from local files only; download it and give the file's path.")
     if not path.is_file():
-        raise CheckpointError(f"{path}: there is no such checkpoint file; give the path of a .ckpt or .pth file with checkpoint=<file>.")
+        raise CheckpointError(
+            f"{path}: there is no such checkpoint file; give the path of a .ckpt or .pth file with checkpoint=<file>."
+        )
     try:
         content = torch.load(path, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError as error:
@@ -39,7 +41,11 @@ def read_checkpoint(path: str | Path, map_location: str | torch.device = "cpu") 
             f"{path}: holds more than tensors and plain values, and such files are never unpickled; save its state dict alone and give that."
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{path}: cannot be read as a checkpoint ({type(error).__name__}); the file is damaged or not a checkpoint.") from error
+        raise CheckpointError(
+            f"{path}: cannot be read as a checkpoint ({type(error).__name__}); the file is damaged or not a checkpoint."
+        ) from error
     if not isinstance(content, dict):
-        raise CheckpointError(f"{path}: holds a {type(content).__name__}, not a state dict; save the network's state dict and give that.")
+        raise CheckpointError(
+            f"{path}: holds a {type(content).__name__}, not a state dict; save the network's state dict and give that."
+        )
     return content

@@ -32,4 +32,6 @@ def writable(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise RunError(f"{path}: cannot be written ({error.strerror or error}); choose a folder that can be written to.") from error
+        raise RunError(
+            f"{path}: cannot be written ({error.strerror or error}); choose a folder that can be written to."
+        ) from error

@@ -27,7 +27,9 @@ def read_prompts(given: Mapping[Any, Any] | str | Path, frame_names: list[str]) 
     if path.is_dir():
         return _folder(path, frame_names)
     if not path.is_file():
-        raise PromptError(f"{path}: there is no such mask; give prompt=<label map>, prompt=<folder of label maps> or prompt='{{1: [x0, y0, x1, y1]}}'.")
+        raise PromptError(
+            f"{path}: there is no such mask; give prompt=<label map>, prompt=<folder of label maps> or prompt='{{1: [x0, y0, x1, y1]}}'."
+        )
     return {0: objects_of(read_label_map(path), path)}
 
 
@@ -44,7 +46,9 @@ def _folder(folder: Path, frame_names: list[str]) -> PromptsByFrame:
     places = {name: place for place, name in enumerate(frame_names)}
     lost = sorted(files.keys() - places.keys())
     if lost:
-        raise PromptError(f"{files[lost[0]]}: the video has no frame '{lost[0]}' (its first is '{frame_names[0]}'); name masks like their frames.")
+        raise PromptError(
+            f"{files[lost[0]]}: the video has no frame '{lost[0]}' (its first is '{frame_names[0]}'); name masks like their frames."
+        )
     if not files:
         raise PromptError(f"{folder}: holds no mask (*.png); put a label map there for each frame in which objects enter.")
     known: set[int] = set()
@@ -63,7 +67,9 @@ def _object_id(key: Any) -> int:
     try:
         return int(key)
     except (TypeError, ValueError) as error:
-        raise PromptError(f"prompt: '{key}' is no object id; give numbers from 1 to 255, as in '{{1: [40, 60, 180, 220]}}'.") from error
+        raise PromptError(
+            f"prompt: '{key}' is no object id; give numbers from 1 to 255, as in '{{1: [40, 60, 180, 220]}}'."
+        ) from error
 
 
 def _of_first_frame(key: Any, value: Any) -> Any:

@@ -51,7 +51,9 @@ class Session:
 
     @torch.inference_mode()
     def step(
-        self, image: UInt8[np.ndarray, "H W 3"] | Float[np.ndarray, "H W 3"] | Tensor, prompts: Mapping[int, GivenPrompt] | None = None
+        self,
+        image: UInt8[np.ndarray, "H W 3"] | Float[np.ndarray, "H W 3"] | Tensor,
+        prompts: Mapping[int, GivenPrompt] | None = None,
     ) -> Float[Tensor, "K H W"]:
         """Probabilities of background and objects for the next frame, float32, at the frame's own size.
 

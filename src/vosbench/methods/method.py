@@ -94,7 +94,9 @@ class Method(nn.Module, abc.ABC):
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("_anchor", torch.empty(0), persistent=False)  # moves with the method, also where it has no parameters
+        self.register_buffer(
+            "_anchor", torch.empty(0), persistent=False
+        )  # moves with the method, also where it has no parameters
 
     @property
     def device(self) -> torch.device:

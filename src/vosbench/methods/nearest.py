@@ -44,7 +44,9 @@ class Nearest(Method):
     def encode(self, frames: Float[Tensor, "B 3 H W"]) -> CellFeatures:
         colours = F.avg_pool2d(frames, self.cell)
         batch, _, h, w = colours.shape
-        patches = F.unfold(F.pad(colours, (1, 1, 1, 1), mode="replicate"), 3).reshape(batch, -1, h, w) / 3  # mean over 9 in the square
+        patches = (
+            F.unfold(F.pad(colours, (1, 1, 1, 1), mode="replicate"), 3).reshape(batch, -1, h, w) / 3
+        )  # mean over 9 in the square
         rows = torch.linspace(0, 1, h, device=frames.device)[:, None].expand(h, w)
         columns = torch.linspace(0, 1, w, device=frames.device)[None].expand(h, w)
         place = self.position_weight * torch.stack([rows, columns])
@@ -58,7 +60,7 @@ class Nearest(Method):
         return replace(memory, objects=objects, planes=longer)
 
     def segment(self, features: CellFeatures, memory: NearestMemory) -> Prediction:
-        batch, channels, h, w = features.tokens.shape
+        batch, _, h, w = features.tokens.shape
         if not memory.tokens:
             return Prediction(planes_to_logits(features.tokens.new_zeros(batch, memory.objects, h, w)))
         known, planes = torch.cat(memory.tokens, 2), torch.cat(memory.planes, 2)
@@ -74,8 +76,8 @@ class Nearest(Method):
     ) -> NearestMemory:
         if not bool(masks.given.any()):
             return memory
-        planes = F.avg_pool2d(masks.planes, self.cell).flatten(2)
-        tokens, planes = [*memory.tokens, features.tokens.flatten(2)], [*memory.planes, planes]
+        tokens = [*memory.tokens, features.tokens.flatten(2)]
+        planes = [*memory.planes, F.avg_pool2d(masks.planes, self.cell).flatten(2)]
         if len(tokens) > self.max_frames:  # the first prompted frame stays, the oldest of the others goes
             tokens, planes = [tokens[0], *tokens[2:]], [planes[0], *planes[2:]]
         return replace(memory, tokens=tokens, planes=planes)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -116,7 +117,7 @@ class ResultTable:
         console = console or Console()
         # Names are Text, so that one like "[bold]" is shown and not obeyed.
         table = Table(title=Text(self.title), title_justify="left")
-        table.add_column("method", overflow="fold")
+        table.add_column("method", no_wrap=True)
         for head in [*self.columns, SECONDS]:
             table.add_column(head, justify="right", no_wrap=True)
         for row, following in zip(self.rows, [*self.rows[1:], None], strict=True):
@@ -124,7 +125,9 @@ class ResultTable:
             style = {"measured": "bold", "floor": "", "published": "dim"}[row.kind]
             ends_block = following is not None and following.kind != row.kind
             table.add_row(Text(name), *row.cells(), style=style, end_section=ends_block)
-        console.print(table)
+        # Wider than the terminal rather than without names: numbers squeezed into 80 columns leave none for them.
+        needed = Measurement.get(console, console.options.update(max_width=400), table).maximum
+        console.print(table, width=max(console.width, needed), crop=False, no_wrap=True)
         for line in self.lines_below():
             console.print(line, markup=False, highlight=False, soft_wrap=True)
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from vosbench.checkpoints.load import load_into
+from vosbench.checkpoints.load import load_into, without_pretrained
 from vosbench.configuration.targets import build
 from vosbench.datasets.dataset import VideoDataset
 from vosbench.errors import ConfigError
@@ -34,31 +34,38 @@ OVERLAYS = 4  # pictures of each sequence that go into the report
 
 def run(cfg: DictConfig, run_dir: Path) -> dict[str, Any] | None:
     """Evaluate `checkpoint` (a floor needs none) and leave masks, scores, pictures and the report in the run folder."""
-    method = build(cfg.method)
-    if method.learns:
-        if cfg.checkpoint is None:
-            raise ConfigError(
-                f"task=evaluate needs the weights of {cfg.method_name}: give checkpoint=<run folder>/best.ckpt, or train them with task=train."
-            )
-        load_into(method, Path(cfg.checkpoint), cfg.method_name, cfg.size)
+    method = with_weights(cfg)
     on_device(method, cfg)
     with wandb_run(cfg, run_dir) as wandb:
         return evaluate_and_report(cfg, run_dir, method, wandb)
+
+
+def with_weights(cfg: DictConfig) -> Method:
+    """The method of this run with the weights of `checkpoint`; one that learns nothing needs none."""
+    network = OmegaConf.to_container(cfg.method, resolve=True)
+    method: Method = build(without_pretrained(network) if cfg.checkpoint is not None else network)
+    if method.learns:
+        if cfg.checkpoint is None:
+            raise ConfigError(
+                f"task={cfg.task} needs the weights of {cfg.method_name}: give checkpoint=<run folder>/best.ckpt, or train them with task=train."
+            )
+        load_into(method, Path(cfg.checkpoint), cfg.method_name, cfg.size)
+    return method
 
 
 def validation_split(cfg: DictConfig) -> VideoDataset:
     """The data set to score on."""
     dataset = build(cfg.data.val)
     if dataset is None:
-        raise ConfigError("data.val is null: this data set has no split to score on; choose one that has, such as data=procedural.")
+        raise ConfigError(
+            "data.val is null: this data set has no split to score on; choose one that has, such as data=procedural."
+        )
     return dataset
 
 
 def evaluator(cfg: DictConfig, dataset: VideoDataset) -> Callable[[Method, Callable[[int, str], None]], Evaluation]:
     """The evaluation of this run as training validates with it."""
-    return lambda method, advance: evaluate(
-        method, dataset, long_edge=cfg.long_edge, short_edge=cfg.short_edge, advance=advance
-    )
+    return lambda method, advance: evaluate(method, dataset, long_edge=cfg.long_edge, short_edge=cfg.short_edge, advance=advance)
 
 
 def evaluate_and_report(cfg: DictConfig, run_dir: Path, method: Method, wandb: Any) -> dict[str, Any]:

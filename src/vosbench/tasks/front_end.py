@@ -85,9 +85,7 @@ def _sweep(line: CommandLine) -> int:
     if line.value("out"):
         raise ConfigError("Every job of a sweep has a folder of its own: give sweep=<folder> in place of out=.")
     if line.value("hydra/sweeper") not in (None, "basic"):
-        raise ConfigError(
-            "hydra/sweeper: only Hydra's basic sweeper will do, for all jobs are composed before the first one."
-        )
+        raise ConfigError("hydra/sweeper: only Hydra's basic sweeper will do, for all jobs are composed before the first one.")
     given = line.value("sweep")
     line = line.without("sweep")
     # All jobs are composed before the first one runs: a typo in the last must not cost the hours of the others.

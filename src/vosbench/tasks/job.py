@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -132,6 +133,10 @@ def start_logging(run_dir: Path) -> None:
         handlers=handlers,
         force=True,
     )
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its INFO is advertisement and what we say ourselves
+    # The batch sampler resumes by the step counter (see clips.datamodule), which Lightning cannot know.
+    warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
+    warnings.filterwarnings("ignore", module="pytorch_lightning.utilities._pytree")
 
 
 if __name__ == "__main__":

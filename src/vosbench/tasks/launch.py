@@ -81,6 +81,9 @@ def child_environment(mine: Mapping[str, str], trainer: Mapping[str, Any]) -> di
         theirs["OMP_NUM_THREADS"] = str(trainer["threads"])
     elif is_distributed(trainer):  # torch's launcher would take one and warn
         theirs.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // trainer["devices"])))
+    # Threads that wait spin by default, and on a busy or small machine they spin against those that work: a step that takes
+    # a third of a second was seen to take half a minute.
+    theirs.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     return theirs
 
 

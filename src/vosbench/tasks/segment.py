@@ -9,20 +9,18 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
-from vosbench.checkpoints.load import load_into
-from vosbench.configuration.targets import build
 from vosbench.errors import ConfigError, PromptError
 from vosbench.inference.masks import MaskFolder
 from vosbench.inference.prompts import boxes_to_masks, read_prompts
 from vosbench.inference.session import Session
-from vosbench.methods.method import Method
 from vosbench.reporting.overlay_video import OverlayVideo
 from vosbench.reporting.overlays import SheetFrame, contact_sheet, evenly_chosen, overlay
 from vosbench.reporting.progress import progress
 from vosbench.reporting.written_beside import write_image, write_text, written_beside
 from vosbench.tasks.device import on_device
+from vosbench.tasks.evaluate import with_weights
 from vosbench.video.frames import prefetched
-from vosbench.video.open_frames import open_frames
+from vosbench.video.video_file import open_frames
 
 log = logging.getLogger(__name__)
 
@@ -31,11 +29,7 @@ SHEET = 6  # frames on the contact sheet
 
 def run(cfg: DictConfig, run_dir: Path) -> dict[str, Any] | None:
     """Masks in ``masks/<video>/<frame>.png``, the overlay as ``overlay.mp4`` and as the contact sheet ``overlay.jpg``."""
-    method: Method = build(cfg.method)
-    if method.learns:
-        if cfg.checkpoint is None:
-            raise ConfigError(f"task=segment needs the weights of {cfg.method_name}: give checkpoint=<run folder>/best.ckpt.")
-        load_into(method, Path(cfg.checkpoint), cfg.method_name, cfg.size)
+    method = with_weights(cfg)
     on_device(method, cfg)
     if cfg.box_to_mask not in (None, "grabcut"):
         raise ConfigError(f"box_to_mask={cfg.box_to_mask} is unknown; give box_to_mask=grabcut, or null.")
@@ -76,5 +70,11 @@ def run(cfg: DictConfig, run_dir: Path) -> dict[str, Any] | None:
         "seconds_per_frame": seconds / max(1, len(frames)),
     }
     write_text(run_dir / "segment.json", json.dumps(found, indent=1))
-    log.info("%d frames, %d objects, %.3f s a frame; masks and overlay: %s", len(frames), len(session.object_ids), found["seconds_per_frame"], run_dir)
+    log.info(
+        "%d frames, %d objects, %.3f s a frame; masks and overlay: %s",
+        len(frames),
+        len(session.object_ids),
+        found["seconds_per_frame"],
+        run_dir,
+    )
     return found

@@ -95,7 +95,12 @@ def conclude(sweep_dir: Path) -> str:
     seeds = over_seeds(all_jobs)
     write_json(
         sweep_dir / "sweep.json",
-        {"shared": shared, "jobs": [row | {"folder": job.folder.name, "error": job.status.error} for row, job in zip(rows, all_jobs, strict=True)]}
+        {
+            "shared": shared,
+            "jobs": [
+                row | {"folder": job.folder.name, "error": job.status.error} for row, job in zip(rows, all_jobs, strict=True)
+            ],
+        }
         | ({"over_seeds": seeds} if seeds else {}),
     )
     header = ["job", "status", *SCORES, "seconds"]

@@ -38,7 +38,9 @@ def run(cfg: DictConfig, run_dir: Path) -> dict[str, Any] | None:
 
 def _train(cfg: DictConfig, run_dir: Path, method: Method, wandb: Any) -> None:
     names = stages_of(cfg)
-    log.info("%s: %.2f M parameters, stages %s", cfg.method_name, sum(p.numel() for p in method.parameters()) / 1e6, ", ".join(names))
+    log.info(
+        "%s: %.2f M parameters, stages %s", cfg.method_name, sum(p.numel() for p in method.parameters()) / 1e6, ", ".join(names)
+    )
     chain = Chain(
         method,
         run_dir,

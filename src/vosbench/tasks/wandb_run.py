@@ -28,7 +28,7 @@ def wandb_run(cfg: DictConfig, run_dir: Path) -> Iterator[Any]:
         resume="allow",
         mode=cfg.logger.mode,
         dir=run_dir,
-        config=OmegaConf.to_container(cfg, resolve=True),
+        config=OmegaConf.to_container(cfg, resolve=True),  # type: ignore[arg-type]
         settings=wandb.Settings(silent=True),
     )
     try:

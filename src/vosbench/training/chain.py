@@ -78,8 +78,12 @@ class Chain:
         for logger in self.loggers:
             if isinstance(logger, MetricsFile):
                 logger.forget_from(offset + done)
-        clips = ClipDataModule(stage.clips, batch=stage.batch, steps=stage.steps, seed=self.seed, stage=stage.name, workers=self.workers)
-        log.info("stage '%s': %d steps of %d clips%s", stage.name, stage.steps, stage.batch, f", from step {done}" if done else "")
+        clips = ClipDataModule(
+            stage.clips, batch=stage.batch, steps=stage.steps, seed=self.seed, stage=stage.name, workers=self.workers
+        )
+        log.info(
+            "stage '%s': %d steps of %d clips%s", stage.name, stage.steps, stage.batch, f", from step {done}" if done else ""
+        )
         with self.progress(f"stage {stage.name}", stage.steps) as advance:
             watching = Watching(stage, offset, advance)
             validation = Validation(stage, offset, self.evaluate, recovery, advance)

@@ -59,7 +59,9 @@ class Recovery(pl.Callback):
             raise KeyboardInterrupt  # asked twice: the user does not want to wait for the step's end
         self._signal = number
 
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         step = trainer.global_step
         if self._signal is not None:
             self.save(trainer)

@@ -13,7 +13,6 @@ from vosbench.training.recovery import Recovery
 from vosbench.training.stage import Stage
 from vosbench.training.watching import Advance, log_to_all
 
-
 log = logging.getLogger(__name__)
 
 Evaluate = Callable[[Method, Advance], Evaluation]  # the second is called as sequences are done
@@ -25,7 +24,9 @@ class Validation(pl.Callback):
     def __init__(self, stage: Stage, offset: int, evaluate: Evaluate, recovery: Recovery, advance: Advance) -> None:
         self.stage, self.offset, self.evaluate, self.recovery, self.advance = stage, offset, evaluate, recovery, advance
 
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         step = trainer.global_step
         every = self.stage.validate_every
         if step != self.stage.steps and (every is None or step % every):

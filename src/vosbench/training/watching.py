@@ -28,7 +28,9 @@ class Watching(pl.Callback):
         if trainer.is_global_zero:
             self.advance(trainer.global_step, "")  # a resumed stage begins in mid-bar
 
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         step = trainer.global_step
         if not trainer.is_global_zero:
             return

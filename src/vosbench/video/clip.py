@@ -56,7 +56,9 @@ class Clip:
 
     def pin_memory(self) -> "Clip":
         """Page-locked copies, so that the way to the GPU overlaps with computing."""
-        return Clip(self.image.pin_memory(), self.label_map.pin_memory(), self.present.pin_memory(), self.sequence, self.frame_names)
+        return Clip(
+            self.image.pin_memory(), self.label_map.pin_memory(), self.present.pin_memory(), self.sequence, self.frame_names
+        )
 
     def masks(self, frame: int) -> Float[Tensor, "B N H W"]:
         """One-hot masks of one frame, without background; ignored pixels belong to nobody."""

@@ -22,7 +22,9 @@ class Prompt:
     def checked(self, height: int, width: int, where: str) -> "Prompt":
         """This prompt, or `PromptError` when it does not fit a frame of that size. `where` names sequence and frame."""
         if not 1 <= self.object_id <= 255:
-            raise PromptError(f"{where}: object id {self.object_id} is outside 1..255, the range of a label map; choose another id.")
+            raise PromptError(
+                f"{where}: object id {self.object_id} is outside 1..255, the range of a label map; choose another id."
+            )
         if self.mask is not None and self.mask.shape != (height, width):
             found = "x".join(map(str, self.mask.shape))
             raise PromptError(
