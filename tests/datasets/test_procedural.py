@@ -33,6 +33,7 @@ CALM = {
     "deformation": 0.0,
     "spin": 0.0,
     "camera": 0.0,
+    "light": 0.0,
     "grain": 0.0,
 }
 

@@ -8,12 +8,13 @@ import pytest
 
 from vosbench.datasets.procedural import ProceduralVideos
 from vosbench.datasets.procedural_attributes import attributes
-from vosbench.datasets.procedural_motion import Camera, Excursion, Motion, Wave, reflected
+from vosbench.datasets.procedural_motion import Camera, Excursion, Light, Motion, Wave, reflected
 from vosbench.datasets.procedural_scene import Appearance, Layer, Scene
 from vosbench.datasets.procedural_shapes import FAMILIES, shape
 
 STILL = Wave(0.0, 1.0, 0.0)
 TRIPOD = Camera(centre=(50.0, 50.0), shift=(STILL, STILL), roll=STILL, zoom=STILL, slide=(0.0, 0.0))
+EVEN = Light((STILL, STILL, STILL))
 SQUARE = [np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]])]
 
 
@@ -40,10 +41,20 @@ def layer(appearance: Appearance, way: Motion, side: float, object_id: int, entr
 
 
 def scene(*layers: Layer) -> Scene:
-    return Scene((100, 100), np.zeros((100, 100, 3), np.uint8), TRIPOD, list(layers), np.zeros((100, 100, 3), np.uint8))
+    return Scene((100, 100), np.zeros((100, 100, 3), np.uint8), TRIPOD, list(layers), EVEN, np.zeros((100, 100, 3), np.uint8))
 
 
 RED, BLUE, GREY = square((255, 0, 0)), square((0, 0, 255)), square((90, 90, 90))
+
+
+def test_light_changes_each_colour_by_its_own_stops_and_no_label():
+    bulb = Light((Wave(1.0, math.pi / 2, 0.0), STILL, Wave(-1.0, math.pi / 2, 0.0)))  # at frame 1: red doubled, blue halved
+    drawn = scene(layer(GREY, motion(50.0, 50.0), 40.0, 1))
+    lit = Scene((100, 100), drawn.background, TRIPOD, drawn.layers, bulb, drawn.grain)
+
+    assert lit.image(0)[50, 50].tolist() == [90, 90, 90]
+    assert lit.image(1)[50, 50].tolist() == [180, 90, 45]
+    assert np.array_equal(lit.label_map(1), drawn.label_map(1))
 
 
 def test_the_upper_layer_takes_the_pixels_in_image_and_label_map():
@@ -99,7 +110,7 @@ def test_the_camera_moves_objects_and_background_together():
     board[50, 20] = 255
     shift = Wave(8.0, math.pi / 2, 0.0)  # 0 at frame 0, 8 at frame 1
     camera = replace(TRIPOD, shift=(shift, STILL))
-    drawn = Scene((100, 100), board, camera, [layer(RED, motion(60.0, 50.0), 10.0, 1)], np.zeros((100, 100, 3), np.uint8))
+    drawn = Scene((100, 100), board, camera, [layer(RED, motion(60.0, 50.0), 10.0, 1)], EVEN, np.zeros((100, 100, 3), np.uint8))
 
     columns = [np.nonzero(drawn.label_map(t))[1].mean() for t in (0, 1)]
     dots = [int(drawn.image(t)[50, :40, 1].argmax()) for t in (0, 1)]

@@ -189,3 +189,16 @@ def test_a_hand_over_of_another_network_is_refused(tmp_path):
     chain = Chain(build(cfg.method), tmp_path, 7, lambda method, advance: None, {}, {}, 0, silent)
     with pytest.raises(CheckpointError, match=r"fits only 0\.0 % of this network .*allow_partial=true"):
         chain.begin_from(foreign)
+
+
+def test_a_batch_without_any_object_takes_its_step_and_teaches_nothing():
+    from tests.methods.test_contract import clip_of
+    from vosbench.training.module import VOSModule
+
+    module = VOSModule(build(composed("stma").method), build(composed("stma", *SMALL).stages.video), 1)
+    clip = clip_of(3)
+    empty = type(clip)(clip.image, clip.label_map * 0, clip.present & False, clip.sequence, clip.frame_names)
+    module.stage.loss.forward = lambda steps, clip, iteration: {"ce": torch.zeros(())}
+    loss = module.training_step(empty, 0)
+    loss.backward()
+    assert all(p.grad is not None and not p.grad.any() for p in module.method.parameters() if p.requires_grad)

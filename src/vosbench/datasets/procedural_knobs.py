@@ -29,6 +29,7 @@ class Knobs:
     camera: float = 1.0  # strength of hand shake, roll, zoom and of the background's slide; 0.0 is a tripod
     shared_palette: float = 0.5  # chance of each thing to be dyed in the background's colours
     background_contrast: float = 0.6  # of the background's palette; objects that share it have it at full contrast
+    light: float = 0.5  # strength of slow changes of brightness and colour cast, in stops to either side; 0.0 keeps them
     grain: float = 5.0  # largest sensor noise, grey levels
 
     def checked(self, size: tuple[int, int], length: int) -> "Knobs":
@@ -44,7 +45,7 @@ class Knobs:
         ):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name}={getattr(self, name)} of the procedural set is out of range; give a number in [0, 1].")
-        for name in ("deformation", "spin", "camera", "grain"):
+        for name in ("deformation", "spin", "camera", "light", "grain"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name}={getattr(self, name)} of the procedural set is negative; 0.0 switches it off.")
         for name in ("objects", "clutter", "size", "speed"):

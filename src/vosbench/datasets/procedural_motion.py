@@ -5,7 +5,7 @@ import math
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 Point = tuple[float, float]  # x, y
 Time = int | float  # frames; between two of them where motion is planned
@@ -111,6 +111,18 @@ class Camera:
         centre = np.array(self.centre)
         shift = np.array([self.shift[0].at(t), self.shift[1].at(t)])
         return matrix, centre + shift - matrix @ centre
+
+
+@dataclass(frozen=True)
+class Light:
+    """Slow changes of brightness and colour cast: each colour brightens and darkens on its own."""
+
+    stops: tuple[Wave, Wave, Wave]  # of red, green and blue, in powers of two
+
+    def table(self, t: Time) -> UInt8[np.ndarray, "256 1 3"]:
+        """What becomes of each value of each colour at time t."""
+        gains = 2.0 ** np.array([wave.at(t) for wave in self.stops])
+        return np.minimum(np.arange(256)[:, None, None] * gains, 255).astype(np.uint8)
 
 
 def _turned(angle: float, scale: float) -> Float[np.ndarray, "2 2"]:

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from vosbench.datasets.procedural_knobs import MIN_PROMPT_AREA, SHORTEST_STORY, Knobs
-from vosbench.datasets.procedural_motion import Camera, Excursion, Motion, Point, wave
+from vosbench.datasets.procedural_motion import Camera, Excursion, Light, Motion, Point, wave
 from vosbench.datasets.procedural_scene import Appearance, Layer, Scene
 from vosbench.datasets.procedural_shapes import shape
 from vosbench.datasets.procedural_textures import faded, palette, shuffled, texture
@@ -85,8 +85,9 @@ class Planner:
         occluders = [self._occluder(layer, prompts) for layer in layers if layer.object_id and self._chance(self.knobs.occluders)]
         shape = (self.height + _GRAIN_SLACK, self.width + _GRAIN_SLACK, 3)
         grain = (rng.random(shape, dtype=np.float32) * (self.knobs.grain + 1)).astype(np.uint8)
+        light = Light((wave(rng, self.knobs.light), wave(rng, self.knobs.light), wave(rng, self.knobs.light)))
         front = [layer for layer in occluders if layer is not None]
-        return Scene((self.height, self.width), background, camera, layers[::-1] + front, grain)
+        return Scene((self.height, self.width), background, camera, layers[::-1] + front, light, grain)
 
     def _chance(self, chance: float) -> bool:
         return bool(self.rng.random() < chance)

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8, UInt16
 
-from vosbench.datasets.procedural_motion import Camera, Motion
+from vosbench.datasets.procedural_motion import Camera, Light, Motion
 from vosbench.datasets.procedural_shapes import Contours
 
 _SUBPIXEL_BITS = 4  # contours are drawn at a sixteenth of a pixel, so that slow motion does not jump
@@ -68,10 +68,11 @@ class Scene:
         background: UInt8[np.ndarray, "A B 3"],
         camera: Camera,
         layers: list[Layer],
+        light: Light,
         grain: UInt8[np.ndarray, "C D 3"],
     ) -> None:
         self.height, self.width = size
-        self.background, self.camera, self.layers, self.grain = background, camera, layers, grain
+        self.background, self.camera, self.layers, self.light, self.grain = background, camera, layers, light, grain
         self._last: tuple[int, UInt16[np.ndarray, "H W"], list[Box]] | None = None
 
     def layer_map(self, t: int) -> UInt16[np.ndarray, "H W"]:
@@ -133,7 +134,8 @@ class Scene:
         return cv2.warpAffine(self.background, warp, size, flags=flags, borderMode=cv2.BORDER_REFLECT_101)
 
     def _through_the_lens(self, image: UInt8[np.ndarray, "H W 3"], t: int) -> UInt8[np.ndarray, "H W 3"]:
-        """A soft edge between layers, and grain that differs from frame to frame."""
+        """The light of the moment, a soft edge between layers, and grain that differs from frame to frame."""
+        image = cv2.LUT(image, self.light.table(t))
         image = cv2.GaussianBlur(image, (3, 3), 0.6)
         rows, columns = self.grain.shape[0] - self.height, self.grain.shape[1] - self.width
         for way, step in ((cv2.add, 7), (cv2.subtract, 11)):

@@ -3,6 +3,7 @@
 import json
 import logging
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,7 @@ def run(cfg: DictConfig, run_dir: Path) -> dict[str, Any] | None:
         raise ConfigError(f"box_to_mask={cfg.box_to_mask} is unknown; give box_to_mask=grabcut, or null.")
     video = Path(cfg.video)
     frames = open_frames(video)
-    given = OmegaConf.to_container(cfg.prompt) if isinstance(cfg.prompt, DictConfig) else str(cfg.prompt)
-    prompts = read_prompts(given, frames.names)  # type: ignore[arg-type]
+    prompts = read_prompts(_given(cfg), frames.names)
     session = Session(method, long_edge=cfg.long_edge, short_edge=cfg.short_edge)
     masks, name = MaskFolder(run_dir / "masks"), video.stem
     seconds, cells, shown = 0.0, [], set(evenly_chosen(len(frames), SHEET))
@@ -78,3 +78,11 @@ def run(cfg: DictConfig, run_dir: Path) -> dict[str, Any] | None:
         run_dir,
     )
     return found
+
+
+def _given(cfg: DictConfig) -> Mapping[Any, Any] | str:
+    """The prompts of the command line: a mapping, also one that was quoted twice, or a path."""
+    given = cfg.prompt
+    if isinstance(given, str) and given.lstrip().startswith("{"):
+        given = OmegaConf.create(given)
+    return dict(OmegaConf.to_container(given)) if isinstance(given, DictConfig) else str(given)  # type: ignore[arg-type]

@@ -36,6 +36,9 @@ class VOSModule(pl.LightningModule):
         if not math.isfinite(float(loss.detach())):
             terms = ", ".join(f"{name} {float(term):g}" for name, term in self.terms.items())
             raise RunError(self._not_finite("the loss", terms, batch))
+        if not loss.requires_grad:
+            # No clip of this rank holds an object, so nothing was computed; all ranks have to take part all the same.
+            loss = loss + 0.0 * torch.stack([p.sum() for p in self.method.parameters() if p.requires_grad]).sum()
         self.terms = {name: term.detach() for name, term in self.terms.items()} | {"loss": loss.detach()}
         return loss
 
