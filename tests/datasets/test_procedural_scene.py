@@ -14,7 +14,7 @@ from vosbench.datasets.procedural_shapes import FAMILIES, shape
 
 STILL = Wave(0.0, 1.0, 0.0)
 TRIPOD = Camera(centre=(50.0, 50.0), shift=(STILL, STILL), roll=STILL, zoom=STILL, slide=(0.0, 0.0))
-EVEN = Light((STILL, STILL, STILL))
+EVEN = Light(STILL, (STILL, STILL, STILL))
 SQUARE = [np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]])]
 
 
@@ -48,7 +48,8 @@ RED, BLUE, GREY = square((255, 0, 0)), square((0, 0, 255)), square((90, 90, 90))
 
 
 def test_light_changes_each_colour_by_its_own_stops_and_no_label():
-    bulb = Light((Wave(1.0, math.pi / 2, 0.0), STILL, Wave(-1.0, math.pi / 2, 0.0)))  # at frame 1: red doubled, blue halved
+    up, down = Wave(1.0, math.pi / 2, 0.0), Wave(-1.0, math.pi / 2, 0.0)  # a stop at frame 1
+    bulb = Light(up, (STILL, down, Wave(-2.0, math.pi / 2, 0.0)))  # red doubled, green kept, blue halved
     drawn = scene(layer(GREY, motion(50.0, 50.0), 40.0, 1))
     lit = Scene((100, 100), drawn.background, TRIPOD, drawn.layers, bulb, drawn.grain)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from vosbench.configuration.places import suggestion
-from vosbench.errors import ConfigError
+from vosbench.errors import ConfigError, VosbenchError
 
 ALLOWED_TARGETS = (
     "vosbench.",
@@ -76,8 +76,11 @@ def build(config: Any, **extra: Any) -> Any:
     try:
         return instantiate(plain, _convert_="all", **extra)
     except InstantiationException as error:
-        if isinstance(error.__cause__, ConfigError):  # a class of ours refused its arguments with a sentence of its own
-            raise error.__cause__ from error
+        cause = error.__cause__
+        if isinstance(cause, VosbenchError):  # a class of ours refused its arguments with a sentence of its own
+            raise cause from error
+        if isinstance(cause, ValueError):  # an argument out of its range
+            raise ConfigError(f"{cause}; change the configuration.") from error
         raise
 
 

@@ -115,13 +115,14 @@ class Camera:
 
 @dataclass(frozen=True)
 class Light:
-    """Slow changes of brightness and colour cast: each colour brightens and darkens on its own."""
+    """Slow changes of brightness, as under passing clouds, and of the colour cast."""
 
-    stops: tuple[Wave, Wave, Wave]  # of red, green and blue, in powers of two
+    brightness: Wave  # in stops, powers of two
+    cast: tuple[Wave, Wave, Wave]  # of red, green and blue, in stops
 
     def table(self, t: Time) -> UInt8[np.ndarray, "256 1 3"]:
         """What becomes of each value of each colour at time t."""
-        gains = 2.0 ** np.array([wave.at(t) for wave in self.stops])
+        gains = 2.0 ** (self.brightness.at(t) + np.array([wave.at(t) for wave in self.cast]))
         return np.minimum(np.arange(256)[:, None, None] * gains, 255).astype(np.uint8)
 
 

@@ -16,6 +16,7 @@ from vosbench.errors import ConfigError
 MIN_PROMPT_SHARE = 0.5  # of its whole area an object shows at least this much in the frame of its prompt
 _TRIES = 60  # places tried for one object before the request counts as impossible
 _STORY = 48  # frames of a long sequence in which an object leaves and comes back at most once
+CAST = 0.3  # change of a colour beside that of the brightness
 _GRAIN_SLACK = 24  # pixels by which the grain exceeds a frame, so that it is cut differently each time
 
 Look = tuple[Appearance, float]  # and its diameter in pixels
@@ -85,7 +86,8 @@ class Planner:
         occluders = [self._occluder(layer, prompts) for layer in layers if layer.object_id and self._chance(self.knobs.occluders)]
         shape = (self.height + _GRAIN_SLACK, self.width + _GRAIN_SLACK, 3)
         grain = (rng.random(shape, dtype=np.float32) * (self.knobs.grain + 1)).astype(np.uint8)
-        light = Light((wave(rng, self.knobs.light), wave(rng, self.knobs.light), wave(rng, self.knobs.light)))
+        cast = CAST * self.knobs.light
+        light = Light(wave(rng, self.knobs.light), (wave(rng, cast), wave(rng, cast), wave(rng, cast)))
         front = [layer for layer in occluders if layer is not None]
         return Scene((self.height, self.width), background, camera, layers[::-1] + front, light, grain)
 

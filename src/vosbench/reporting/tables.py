@@ -127,7 +127,8 @@ class ResultTable:
             table.add_row(Text(name), *row.cells(), style=style, end_section=ends_block)
         # Wider than the terminal rather than without names: numbers squeezed into 80 columns leave none for them.
         needed = Measurement.get(console, console.options.update(max_width=400), table).maximum
-        console.print(table, width=max(console.width, needed), crop=False, no_wrap=True)
+        wide = console if console.width >= needed else Console(file=console.file, width=needed)
+        wide.print(table)
         for line in self.lines_below():
             console.print(line, markup=False, highlight=False, soft_wrap=True)
 

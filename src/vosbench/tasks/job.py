@@ -133,10 +133,16 @@ def start_logging(run_dir: Path) -> None:
         handlers=handlers,
         force=True,
     )
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its INFO is advertisement and what we say ourselves
+    for handler in handlers:
+        handler.addFilter(_worth_reading)
     # The batch sampler resumes by the step counter (see clips.datamodule), which Lightning cannot know.
     warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
     warnings.filterwarnings("ignore", module="pytorch_lightning.utilities._pytree")
+
+
+def _worth_reading(record: logging.LogRecord) -> bool:
+    """Lightning's INFO is advertisement and what we say ourselves; it sets its own level when it is imported."""
+    return record.levelno >= logging.WARNING or not record.name.startswith("pytorch_lightning")
 
 
 if __name__ == "__main__":

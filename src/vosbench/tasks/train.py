@@ -38,6 +38,8 @@ def run(cfg: DictConfig, run_dir: Path) -> dict[str, Any] | None:
 
 def _train(cfg: DictConfig, run_dir: Path, method: Method, wandb: Any) -> None:
     names = stages_of(cfg)
+    for name in names:  # once before the first step: a missing folder of the last stage must not cost the hours of the others
+        _stage(cfg, name)
     log.info(
         "%s: %.2f M parameters, stages %s", cfg.method_name, sum(p.numel() for p in method.parameters()) / 1e6, ", ".join(names)
     )
