@@ -56,8 +56,8 @@ def test_several_nodes_meet_at_the_rendezvous(tmp_path):
 def test_the_marks_of_another_launcher_are_removed():
     marks = dict.fromkeys(["LOCAL_RANK", "RANK", "WORLD_SIZE", "NODE_RANK", "MASTER_ADDR", "MASTER_PORT"], "0")
 
-    assert child_environment({"PATH": "/bin", **marks}, ONE) == {"PATH": "/bin"}
-    assert child_environment({}, {"devices": 1, "threads": 3}) == {"OMP_NUM_THREADS": "3"}
+    assert child_environment({"PATH": "/bin", **marks}, ONE) == {"PATH": "/bin", "OMP_WAIT_POLICY": "PASSIVE"}
+    assert child_environment({}, {"devices": 1, "threads": 3}) == {"OMP_NUM_THREADS": "3", "OMP_WAIT_POLICY": "PASSIVE"}
 
 
 def test_the_exit_code_is_the_jobs(monkeypatch, run_dir):
