@@ -5,7 +5,7 @@ from pathlib import Path
 
 from vosbench.datasets.disk_sequence import DiskSequence, objects_of_first_mask
 from vosbench.datasets.label_folder import LabelFolder
-from vosbench.datasets.selection import chosen, existing_folder, read_split, require_folders, subfolders
+from vosbench.datasets.selection import chosen, existing_folder, name_of, read_split, require_folders, subfolders
 from vosbench.errors import DatasetError
 from vosbench.video.frames import FolderFrames
 
@@ -41,6 +41,7 @@ class Davis:
         self.single_object = year == 2016
         names = subfolders(self.images) if sequences is not None else read_split(_split_file(top, year, split, resolution))
         self.sequences = chosen(names, sequences, exclude, self.name)
+        self.name = name_of(self.name, sequences, exclude)
         require_folders(self.sequences, self.name, self.images, self.masks)
         log.info("%s: %d sequences at %s, from %s", self.name, len(self.sequences), resolution, top)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from vosbench.datasets.disk_sequence import DiskSequence, first_with_label
 from vosbench.datasets.label_folder import LabelFolder
-from vosbench.datasets.selection import chosen, existing_folder, read_split, read_video_list, require_folders
+from vosbench.datasets.selection import chosen, existing_folder, name_of, read_split, read_video_list, require_folders
 from vosbench.errors import DatasetError
 from vosbench.video.frames import FolderFrames
 from vosbench.video.sequence import SequenceObject
@@ -45,6 +45,7 @@ class LVOS:
         self.videos = read_video_list(_meta_file(top, folder, split, other))
         self.unseen = None if unseen is None else frozenset(read_split(Path(unseen)))
         self.sequences = chosen(list(self.videos), sequences, exclude, self.name)
+        self.name = name_of(self.name, sequences, exclude)
         require_folders(self.sequences, self.name, self.images, self.masks)
         log.info("%s: %d videos, from %s", self.name, len(self.sequences), folder)
 

@@ -82,3 +82,8 @@ def chosen(names: Collection[str], sequences: list[str] | None, exclude: list[st
     if not kept:
         raise ConfigError(f"sequences, exclude: nothing is left of {place}'s {len(names)} sequences; change the two lists.")
     return kept
+
+
+def name_of(split: str, sequences: object, exclude: object) -> str:
+    """Name of a split; one from which sequences were picked says so, for its scores are not those of the benchmark's split."""
+    return split if sequences is None and exclude is None else f"{split}, chosen sequences"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from vosbench.datasets.disk_sequence import DiskSequence, first_with_label
 from vosbench.datasets.label_folder import LabelFolder
-from vosbench.datasets.selection import chosen, existing_folder, read_split, read_video_list, require_folders
+from vosbench.datasets.selection import chosen, existing_folder, name_of, read_split, read_video_list, require_folders
 from vosbench.errors import DatasetError
 from vosbench.video.frames import FolderFrames
 from vosbench.video.sequence import SequenceObject
@@ -55,6 +55,7 @@ class YouTubeVOS:
         if subset is not None:
             names = chosen(names, read_split(Path(subset)), None, str(subset))
         self.sequences = chosen(names, sequences, exclude, self.name)
+        self.name = name_of(self.name, sequences, exclude)
         require_folders(self.sequences, self.name, self.images, self.masks)
         log.info("%s: %d videos, images from %s", self.name, len(self.sequences), self.images)
 

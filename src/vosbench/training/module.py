@@ -34,7 +34,7 @@ class VOSModule(pl.LightningModule):
         self.terms = self.stage.loss(steps, batch, self.global_step)
         loss = torch.stack(list(self.terms.values())).sum()
         if not math.isfinite(float(loss.detach())):
-            terms = ", ".join(f"{name} {float(term):g}" for name, term in self.terms.items())
+            terms = ", ".join(f"{name} {float(term.detach()):g}" for name, term in self.terms.items())
             raise RunError(self._not_finite("the loss", terms, batch))
         if not loss.requires_grad:
             # No clip of this rank holds an object, so nothing was computed; all ranks have to take part all the same.

@@ -80,6 +80,7 @@ class Recovery(pl.Callback):
                 point_to(self.run_dir / "last.ckpt", path)
                 for old in states(self.folder)[KEPT:]:
                     old.unlink()
+            trainer.strategy.barrier("the state has its name")  # the other ranks may read it next
             self._saved = trainer.global_step
         return path
 
