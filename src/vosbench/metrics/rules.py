@@ -3,6 +3,7 @@
 A rule lives as long as its sequence: it is shown the label maps in time order and answers which objects count in each.
 """
 
+import abc
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -26,7 +27,7 @@ class Track:
     f: list[float] = field(default_factory=list)
 
 
-class Rule:
+class Rule(abc.ABC):
     """What all protocols share. `frames` are looked at in the ground truth, `scored` need a prediction."""
 
     name: ClassVar[str]
@@ -36,13 +37,13 @@ class Rule:
     def __init__(self, frames: Sequence[str], scored: Sequence[str]) -> None:
         self.frames, self.scored = list(frames), list(scored)
 
+    @abc.abstractmethod
     def objects(self, frame: str, ground_truth: LabelMap, predicted: set[int]) -> list[int]:
         """Ids that count in this frame. `predicted` holds the labels of the prediction above `labels_in_order()`."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def known_ids(self) -> set[int]:
         """Ids that the ground truth has, as far as it was shown: any other label of a prediction is stray."""
-        raise NotImplementedError
 
     def labels_in_order(self) -> int:
         """Predicted labels up to here are known without looking: ids 1, 2, ... without a gap."""
