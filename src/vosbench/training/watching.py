@@ -22,6 +22,7 @@ class Watching(pl.Callback):
         """`offset`: steps of the stages before, so that curves of a chain lie behind each other. `advance` moves the bar."""
         self.stage, self.offset, self.advance = stage, offset, advance
         self._last = (0.0, 0)  # when and where the newest point was
+        self._shown = ""  # loss and speed at the newest point
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._last = (time.perf_counter(), trainer.global_step)
@@ -35,7 +36,7 @@ class Watching(pl.Callback):
         if not trainer.is_global_zero:
             return
         if step % LOG_EVERY and step != self.stage.steps:
-            self.advance(1, "")
+            self.advance(1, self._shown)
             return
         assert isinstance(pl_module, VOSModule)
         terms = {name: float(value) for name, value in pl_module.terms.items()}
@@ -44,7 +45,8 @@ class Watching(pl.Callback):
         speed = (step - first) / max(now - began, 1e-9)
         self._last = (now, step)
         rate = trainer.optimizers[0].param_groups[0]["lr"]
-        self.advance(1, f"loss {terms['loss']:.3f}  {speed:.1f} steps/s")
+        self._shown = f"loss {terms['loss']:.3f}  {speed:.1f} steps/s"
+        self.advance(1, self._shown)
         metrics = {f"train/{name}": value for name, value in terms.items()}
         metrics |= {"train/lr": rate, "train/steps_per_second": speed}
         log_to_all(trainer, metrics, self.stage, self.offset + step)
