@@ -28,3 +28,14 @@ def test_a_resumed_run_forgets_what_it_will_compute_again_and_keeps_the_rest(tmp
     again.forget_from(20)
     again.add({"train/loss": 9.0}, 30)
     assert [(row["step"], row["train/loss"]) for row in rows(log.path)] == [("10", "1.0"), ("20", "2.0"), ("30", "9.0")]
+
+
+def test_half_a_row_of_a_killed_process_is_dropped_and_written_again(tmp_path):
+    log = MetricsFile(tmp_path / "metrics.csv")
+    for step in (10, 20):
+        log.add({"train/loss": 0.5, "train/lr": 0.1}, step)
+    log.path.write_text(log.path.read_text()[:-3])
+    again = MetricsFile(log.path)
+    again.forget_from(10)
+    again.add({"train/loss": 0.25, "train/lr": 0.1}, 20)
+    assert [(row["step"], row["train/loss"]) for row in rows(log.path)] == [("10", "0.5"), ("20", "0.25")]

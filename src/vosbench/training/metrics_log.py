@@ -17,9 +17,11 @@ class MetricsFile(Logger):
         super().__init__()
         self.path = path
         self.rows: list[dict[str, Any]] = []
+        self._columns: list[str] = []  # of the file as it stands
         if path.exists():
-            with path.open(newline="") as file:
-                self.rows = list(csv.DictReader(file))
+            # A killed process may have left half of its last row; that row is computed again.
+            whole = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+            self.rows = list(csv.DictReader(whole))
 
     @property
     def name(self) -> str:
@@ -42,7 +44,11 @@ class MetricsFile(Logger):
     def add(self, row: dict[str, Any], step: int | None) -> None:
         """One row, written at once: a killed run has lost nothing that it showed."""
         self.rows.append({"step": step, **row})
-        self.save()
+        if not row.keys() <= set(self._columns):
+            self.save()  # a new column: the rows before it get an empty cell
+            return
+        with self.path.open("a", newline="") as file:
+            csv.DictWriter(file, self._columns, lineterminator="\n").writerow(self.rows[-1])
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
@@ -50,10 +56,11 @@ class MetricsFile(Logger):
 
     @rank_zero_only
     def save(self) -> None:
-        """Write all rows; the file is replaced whole, so a reader never sees half a row."""
+        """Write all rows anew; the file is replaced whole."""
         columns = list(dict.fromkeys(key for row in self.rows for key in row))
+        self._columns = ["step", *(name for name in columns if name != "step")]
         text = io.StringIO()
-        writer = csv.DictWriter(text, ["step", *(name for name in columns if name != "step")], lineterminator="\n")
+        writer = csv.DictWriter(text, self._columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.rows)
         temporary = self.path.with_name(f".{self.path.name}.part")
