@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vosbench.errors import PromptError
 from vosbench.inference.objects import ObjectTable
-from vosbench.inference.sizing import Sizing
+from vosbench.layers.sizing import Sizing
 from vosbench.methods.method import Method, Prompted, paste_prompts
 from vosbench.video.prompt import Prompt, box_to_mask, mask_to_box
 
@@ -73,13 +73,13 @@ class Session:
 
         channels = [self._objects.register(prompt.object_id) for prompt in given]
         if self._memory is None:
-            self._memory = self.method.start(1, len(self._objects), self._sizing.padded)
+            self._memory = self.method.start(1, len(self._objects), self._sizing.network)
         elif len(self._objects) > self._memory.objects:
             self._memory = self.method.grow(self._memory, len(self._objects))
         planes = self._planes(given, channels, height, width)
         prompted = None if planes is None else self._prompted(planes, channels)
         features = self.method.encode(self._sizing.image(pixels.to(self._device, non_blocking=True)))
-        step = self.method.step(features, self._memory, self._frame_index, prompted)
+        step = self.method.step(features, self._memory, self._frame_index, prompted, size=self._sizing.masks)
         self._memory = step.memory
         prob = self._sizing.restore(step.prob[0].float())
         masks = [channel for prompt, channel in zip(given, channels, strict=True) if prompt.mask is not None]
@@ -96,7 +96,7 @@ class Session:
 
     def _fix_size(self, height: int, width: int) -> None:
         if self._sizing is None:
-            self._sizing = Sizing.of(height, width, self.method.stride, self.long_edge, self.short_edge)
+            self._sizing = self.method.sizing(height, width, self.long_edge, self.short_edge)
         elif self._sizing.frame != (height, width):
             before = "x".join(map(str, self._sizing.frame))
             raise PromptError(

@@ -6,14 +6,16 @@ of a method is called from outside, so a model cannot be right in one and wrong 
 """
 
 import abc
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vosbench.layers.sizing import PaddedSizing, Sizing
 from vosbench.layers.tensor_fields import Own, TensorFields
 from vosbench.video.clip import Clip
 
@@ -33,23 +35,33 @@ class Memory(TensorFields):
     changed in place, because a caller may still hold the previous memory."""
 
     objects: int  # length N of the object axis; which channels are in use is the method's to keep
-    size: tuple[int, int]  # (H, W) of the network's input, a multiple of the stride
+    size: tuple[int, int]  # (H, W) of the network's input
 
 
 @dataclass
 class Prompted:
     """What a frame's user gives: one plane per channel, and which channels are given."""
 
-    planes: Float[Tensor, "B N H W"]  # masks in [0, 1]; for a method that takes boxes, the filled boxes
+    planes: Float[Tensor, "B N H W"]  # masks in [0, 1] at the masks' size; for a method that takes boxes, the filled boxes
     given: Bool[Tensor, "B N"]
 
 
 @dataclass
 class Masks:
-    """Final masks of one frame, as `memorize` gets them: soft, aggregated, prompts merged in."""
+    """Final masks of one frame, as `memorize` gets them: soft, aggregated, prompts merged in, at the masks' size."""
 
-    planes: Float[Tensor, "B N H W"]  # in [0, 1], without background
+    prob: Float[Tensor, "B K H W"]  # background first, sums to one
     given: Bool[Tensor, "B N"]  # channels whose plane is a prompt of this very frame
+    is_truth: bool = False  # annotations of a training clip, which no prompt gave (teacher forcing)
+
+    @property
+    def planes(self) -> Float[Tensor, "B N H W"]:
+        """The objects alone."""
+        return self.prob[:, 1:]
+
+    def label_map(self) -> Int[Tensor, "B H W"]:
+        """Hard masks: 0 background, 1..N channel + 1."""
+        return self.prob.argmax(1)
 
 
 @dataclass
@@ -66,9 +78,12 @@ class Step:
     """One frame propagated."""
 
     prediction: Prediction
-    logits: Float[Tensor, "B K H W"]  # the prediction's, at the network's input size
+    logits: Float[Tensor, "B K H W"]  # the prediction's, at the masks' size
     prob: Float[Tensor, "B K H W"]  # their softmax, with the prompts merged in
     memory: Any
+
+
+Revise = Callable[[Float[Tensor, "B K H W"]], Float[Tensor, "B K H W"]]  # of probabilities at the masks' size
 
 
 def paste_prompts(prob: Float[Tensor, "B K H W"], prompted: Prompted) -> Float[Tensor, "B K H W"]:
@@ -76,8 +91,12 @@ def paste_prompts(prob: Float[Tensor, "B K H W"], prompted: Prompted) -> Float[T
     given = prompted.given[:, :, None, None]
     planes = prompted.planes * given
     others = torch.where(given, 0.0, prob[:, 1:]) * (1 - planes.sum(1, keepdim=True)).clamp(0, 1)
-    objects = others + planes
-    return torch.cat([(1 - objects.sum(1, keepdim=True)).clamp(min=0), objects], 1)
+    return with_background(others + planes)
+
+
+def with_background(planes: Float[Tensor, "B N H W"]) -> Float[Tensor, "B N+1 H W"]:
+    """Planes that do not overlap, with what they leave over in front."""
+    return torch.cat([(1 - planes.sum(1, keepdim=True)).clamp(min=0), planes], 1)
 
 
 class Method(nn.Module, abc.ABC):
@@ -88,7 +107,7 @@ class Method(nn.Module, abc.ABC):
     """
 
     prompt_kinds: ClassVar[frozenset[str]] = frozenset({"mask"})  # of "mask", "box"
-    stride: ClassVar[int] = 16  # inputs are padded to a multiple of it
+    stride: ClassVar[int] = 16  # of the deepest map; `sizing` makes inputs that fit it
     learns: ClassVar[bool] = True  # False: has nothing to train, a floor for the others
     _anchor: Tensor
 
@@ -123,35 +142,62 @@ class Method(nn.Module, abc.ABC):
     def memorize(self, features: Any, prediction: Prediction, masks: Masks, memory: Any, frame: int) -> Any:
         """The memory after frame number `frame` with its final masks. Returns a new memory; decides itself what to keep."""
 
+    def sizing(self, height: int, width: int, long_edge: int | None, short_edge: int | None) -> Sizing:
+        """How frames of a video of that size enter the network, and at what size its masks are made and remembered."""
+        return PaddedSizing.of(height, width, self.stride, long_edge, short_edge)
+
+    def at_size(self, prediction: Prediction, size: tuple[int, int]) -> Float[Tensor, "B K H W"]:
+        """The prediction's logits at the masks' size (H, W)."""
+        if prediction.logits.shape[-2:] == size:
+            return prediction.logits
+        return F.interpolate(prediction.logits, size=size, mode="bilinear", align_corners=False)
+
     def merge(self, prob: Float[Tensor, "B K H W"], prompted: Prompted) -> Float[Tensor, "B K H W"]:
         """Final probabilities of a frame that carries prompts; a paper may prescribe another rule than `paste_prompts`."""
         return paste_prompts(prob, prompted)
 
-    def step(self, features: Any, memory: Any, frame: int, prompted: Prompted | None = None) -> Step:
-        """One frame: segment, merge the prompts of this frame, memorize."""
+    def step(
+        self,
+        features: Any,
+        memory: Any,
+        frame: int,
+        prompted: Prompted | None = None,
+        *,
+        size: tuple[int, int] | None = None,
+        truth: Float[Tensor, "B N H W"] | None = None,
+        revise: Revise | None = None,
+    ) -> Step:
+        """One frame: segment, revise, merge the prompts of this frame, memorize.
+
+        `size` is the masks' (H, W), the network's input size where it is None. `truth` is remembered in the place of what
+        was predicted (teacher forcing); `revise` changes probabilities before they are merged (post-processing).
+        """
         prediction = self.segment(features, memory)
-        logits = prediction.logits
-        if logits.shape[-2:] != memory.size:
-            logits = F.interpolate(logits, size=memory.size, mode="bilinear", align_corners=False)
+        logits = self.at_size(prediction, size or memory.size)
         prob = logits.float().softmax(dim=1)
+        if revise is not None:
+            prob = revise(prob)
         given = torch.zeros(prob.shape[0], prob.shape[1] - 1, dtype=torch.bool, device=prob.device)
         if prompted is not None:
             prob, given = self.merge(prob, prompted), prompted.given
-        memory = self.memorize(features, prediction, Masks(prob[:, 1:], given), memory, frame)
+        masks = Masks(prob, given) if truth is None else Masks(with_background(truth), given, is_truth=True)
+        memory = self.memorize(features, prediction, masks, memory, frame)
         return Step(prediction, logits, prob, memory)
 
-    def forward(self, clip: Clip) -> list[Step]:
-        """Unroll over a clip: the objects of frame 0 are prompted there, every later frame reads the model's own masks."""
+    def forward(self, clip: Clip, prompted: int = 1, forced: int = 0) -> list[Step]:
+        """Unroll over a clip: the objects of the first `prompted` frames are prompted there, the first `forced` frames are
+        remembered as they are annotated, and every other frame as the method itself segments it."""
         batch, length = clip.image.shape[:2]
         size = (clip.image.shape[-2], clip.image.shape[-1])
         features = self.encode(clip.image.transpose(0, 1).flatten(0, 1))  # time first, so that a frame is one slice
         memory = self.start(batch, clip.present.shape[1], size)
         steps = []
         for t in range(length):
-            prompted = None
-            if t == 0:
-                first = clip.masks(0)
-                prompted = Prompted(first, clip.present & (first.sum((2, 3)) > 0))
-            steps.append(self.step(features.rows(t * batch, (t + 1) * batch), memory, t, prompted))
+            annotated = clip.masks(t) if t < max(prompted, forced) else None
+            given = None
+            if t < prompted and annotated is not None:
+                given = Prompted(annotated, clip.present & (annotated.sum((2, 3)) > 0))
+            truth = annotated if prompted <= t < forced else None
+            steps.append(self.step(features.rows(t * batch, (t + 1) * batch), memory, t, given, truth=truth))
             memory = steps[-1].memory
         return steps

@@ -6,13 +6,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vosbench.inference.sizing import MEAN_COLOUR, Sizing
+from vosbench.layers.sizing import MEAN_COLOUR, PaddedSizing
 
 
 def test_padding_is_split_with_the_odd_pixel_last_and_holds_the_mean_colour():
-    sizing = Sizing.of(30, 47, 16)
+    sizing = PaddedSizing.of(30, 47, 16)
     image = sizing.image(torch.zeros(30, 47, 3, dtype=torch.uint8))
-    assert sizing.padded == (32, 48)
+    assert sizing.network == (32, 48)
     assert image.shape == (1, 3, 32, 48)
     assert image[0, :, 0, 0].tolist() == pytest.approx(MEAN_COLOUR)
     assert image[0, :, 1, 0].tolist() == pytest.approx([0, 0, 0])  # no column on the left: 47 -> 48 puts its pixel right
@@ -21,25 +21,25 @@ def test_padding_is_split_with_the_odd_pixel_last_and_holds_the_mean_colour():
 
 def test_a_multiple_of_the_stride_is_left_alone():
     image = torch.rand(32, 48, 3)
-    assert torch.equal(Sizing.of(32, 48, 16).image(image)[0], image.permute(2, 0, 1))
+    assert torch.equal(PaddedSizing.of(32, 48, 16).image(image)[0], image.permute(2, 0, 1))
 
 
 @given(height=st.integers(5, 70), width=st.integers(5, 70))
 def test_what_goes_in_unresized_comes_back_unchanged(height, width):
-    sizing = Sizing.of(height, width, 16)
+    sizing = PaddedSizing.of(height, width, 16)
     planes = torch.rand(2, height, width)
     assert torch.equal(sizing.restore(sizing.planes(planes)), planes)
 
 
 def test_the_long_edge_bounds_the_inner_size_and_the_answer_keeps_the_frames():
-    sizing = Sizing.of(100, 200, 16, long_edge=100)
+    sizing = PaddedSizing.of(100, 200, 16, long_edge=100)
     assert sizing.inner == (50, 100)
-    assert sizing.restore(torch.rand(3, *sizing.padded)).shape == (3, 100, 200)
-    assert Sizing.of(100, 200, 16, long_edge=400).inner == (100, 200)
+    assert sizing.restore(torch.rand(3, *sizing.network)).shape == (3, 100, 200)
+    assert PaddedSizing.of(100, 200, 16, long_edge=400).inner == (100, 200)
 
 
 def test_an_object_too_small_for_the_nearest_grid_keeps_a_pixel():
     planes = torch.zeros(1, 64, 64)
     planes[0, 33, 31] = 1
-    small = Sizing.of(64, 64, 16, long_edge=16).planes(planes)
+    small = PaddedSizing.of(64, 64, 16, long_edge=16).planes(planes)
     assert np.argwhere(small[0].numpy()).tolist() == [[8, 7]]
