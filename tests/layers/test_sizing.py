@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vosbench.layers.sizing import MEAN_COLOUR, PaddedSizing
+from vosbench.layers.sizing import MEAN_COLOUR, FullSizing, PaddedSizing
 
 
 def test_padding_is_split_with_the_odd_pixel_last_and_holds_the_mean_colour():
@@ -43,3 +43,15 @@ def test_an_object_too_small_for_the_nearest_grid_keeps_a_pixel():
     planes[0, 33, 31] = 1
     small = PaddedSizing.of(64, 64, 16, long_edge=16).planes(planes)
     assert np.argwhere(small[0].numpy()).tolist() == [[8, 7]]
+
+
+@pytest.mark.parametrize(
+    ("frame", "odd", "network"),
+    [((480, 854), 1, (481, 849)), ((720, 1280), 1, (577, 1041)), ((129, 161), 1, (129, 161)), ((480, 854), 0, (480, 848))],
+)
+def test_full_sizes_are_legal_and_masks_keep_the_frames(frame, odd, network):
+    # The first two are those that the public code of AOT and CFBI gives for DAVIS and for 720p.
+    sizing = FullSizing.of(*frame, 16, odd, long_edge=1040)
+    assert sizing.network == network
+    assert sizing.masks == frame
+    assert sizing.image(torch.zeros(*frame, 3, dtype=torch.uint8)).shape[-2:] == network

@@ -27,6 +27,9 @@ SMALL = [
     "stages.bl30k.steps=4",
     "stages.video.steps=6",
     "stages.video.validate_every=3",
+    # What a stage may do besides, so that a run which is cut off has to bring that back, too.
+    "stages.video.average={_target_: vosbench.training.average.WeightAverage, horizon: 3}",
+    "stages.video.freeze=[[decoder, 4]]",
     *(
         f"stages.{name}.{key}"
         for name in ("bl30k", "video")

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from vosbench.errors import CheckpointError
 
 PREFIX = "method."  # of the network's keys inside a training checkpoint
+AVERAGE = "average"  # key of a training checkpoint under which the averaged weights lie, beside the weights themselves
 
 
 @dataclass
@@ -32,7 +33,9 @@ class LoadReport:
 
 
 def network_weights(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
-    """The network's state dict inside a checkpoint of ours or a bare state dict."""
+    """The network's state dict inside a checkpoint of ours (the averaged weights, where it has them) or a bare state dict."""
+    if isinstance(checkpoint.get(AVERAGE), dict):
+        return dict(checkpoint[AVERAGE])
     state = checkpoint.get("state_dict", checkpoint)
     if any(str(key).startswith(PREFIX) for key in state):
         state = {key[len(PREFIX) :]: value for key, value in state.items() if key.startswith(PREFIX)}

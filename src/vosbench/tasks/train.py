@@ -64,17 +64,22 @@ def _train(cfg: DictConfig, run_dir: Path, method: Method, wandb: Any) -> None:
         chain.begin_from(Path(cfg.checkpoint))
     chain.run(names, lambda name: _stage(cfg, name))
     best = run_dir / "best.ckpt"
+    if not best.exists():  # a chain of parts alone segments nothing on its way
+        best = run_dir / "last.ckpt"
     report = load_weights(method, network_weights(read_checkpoint(best)), str(best))
-    log.info("evaluating the state with the best J&F, %s: %s", best.resolve().relative_to(run_dir.resolve()), report.sentence())
+    log.info("evaluating %s: %s", best.resolve().relative_to(run_dir.resolve()), report.sentence())
 
 
 def stages_of(cfg: DictConfig) -> list[str]:
     """Names of the stages that are on and have a data set, in their order."""
     names = []
-    for name, stage in cfg.stages.items():
+    for name in cfg.stages.chain:
+        stage = cfg.stages.get(name)
         if stage is None:
             continue
-        if "dataset" in stage.clips and stage.clips.dataset is None:
+        if stage.part is not None and OmegaConf.select(cfg.method, stage.part) is None:
+            log.info("stage '%s' is left out: the method has no such part (method.%s is null)", name, stage.part)
+        elif "dataset" in stage.clips and stage.clips.dataset is None:
             log.info("stage '%s' is left out: the data set has nothing for it (data.%s is null)", name, name)
         else:
             names.append(str(name))

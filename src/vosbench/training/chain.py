@@ -17,8 +17,9 @@ from vosbench.checkpoints.weights import LoadReport, load_weights, network_weigh
 from vosbench.clips.datamodule import ClipDataModule
 from vosbench.errors import ConfigError
 from vosbench.methods.method import Method
+from vosbench.training.average import Averaging
 from vosbench.training.metrics_log import MetricsFile
-from vosbench.training.module import VOSModule
+from vosbench.training.module import VOSModule, learning
 from vosbench.training.recovery import Recovery, newest_readable
 from vosbench.training.stage import Stage
 from vosbench.training.validation import Evaluate, Validation
@@ -88,10 +89,12 @@ class Chain:
             watching = Watching(stage, offset, advance)
             validation = Validation(stage, offset, self.evaluate, recovery, advance)
             # Recovery after validation, so that a state knows the best J&F up to its own step.
-            trainer = self._lightning(stage, [watching, validation, recovery])
+            averaging = [] if stage.average is None else [Averaging(stage.average)]
+            trainer = self._lightning(stage, [*averaging, watching, validation, recovery])
             # The path as text: Lightning opens the file itself, and only plain values may be in it.
             path = None if state is None else str(state)
-            trainer.fit(VOSModule(self.method, stage, self.seed), clips, ckpt_path=path, weights_only=True)
+            with learning(self.method, stage.part):
+                trainer.fit(VOSModule(self.method, stage, self.seed), clips, ckpt_path=path, weights_only=True)
         return recovery.path_of(stage.steps)
 
     def _lightning(self, stage: Stage, callbacks: list[pl.Callback]) -> pl.Trainer:

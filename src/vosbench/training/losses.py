@@ -1,25 +1,27 @@
-"""Losses over the steps of an unrolled clip. The first frame is given, so it teaches nothing and is left out."""
+"""Losses over the steps of an unrolled clip. Frames that are given teach nothing and are left out."""
 
 import torch
-from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from vosbench.layers.mask_losses import dice_loss, hardest_cross_entropy, only_present
 from vosbench.methods.method import Step
 from vosbench.video.clip import Clip
 
 
 class BootstrappedDice(nn.Module):
-    """``0.5 CE over the hardest pixels + 0.5 Dice``, mean over the frames 1..T-1 (STMA, section 6.2 of its spec).
+    """``ce_weight CE over the hardest pixels + dice_weight Dice``, mean over the frames `first`..T-1 (STMA, section 6.2 of its
+    spec; STCN, CFBI with a Dice weight of 0).
 
     The share of pixels that count falls linearly from 1 to `fraction` between the iterations `start` and `end`.
     """
 
-    def __init__(self, start: int, end: int, fraction: float, ce_weight: float, dice_weight: float) -> None:
+    def __init__(self, start: int, end: int, fraction: float, ce_weight: float, dice_weight: float, first: int) -> None:
         super().__init__()
         if not 0 <= start <= end or not 0 < fraction <= 1:
             raise ValueError(f"need 0 <= start <= end and 0 < fraction <= 1, got start={start}, end={end}, fraction={fraction}")
-        self.start, self.end, self.fraction = start, end, fraction
+        if first < 1:
+            raise ValueError(f"first must be at least 1, got {first}: frame 0 is given and teaches nothing")
+        self.start, self.end, self.fraction, self.first = start, end, fraction, first
         self.ce_weight, self.dice_weight = ce_weight, dice_weight
 
     def share(self, iteration: int) -> float:
@@ -34,37 +36,9 @@ class BootstrappedDice(nn.Module):
         """Weighted terms by name; their sum is the loss."""
         share = self.share(iteration)
         ce, dice = [], []
-        for t in range(1, len(steps)):
+        for t in range(self.first, len(steps)):
             logits, label_map = only_present(steps[t].logits.float(), clip.present), clip.label_map[:, t]
             ce.append(hardest_cross_entropy(logits, label_map, share))
             dice.append(dice_loss(logits.softmax(1)[:, 1:], clip.masks(t), clip.present, label_map != 255))
-        return {"ce": self.ce_weight * torch.stack(ce).mean(), "dice": self.dice_weight * torch.stack(dice).mean()}
-
-
-def only_present(logits: Float[Tensor, "B K H W"], present: Bool[Tensor, "B N"]) -> Float[Tensor, "B K H W"]:
-    """Logits in which the channels that hold no object cannot win and get no gradient."""
-    return torch.cat([logits[:, :1], logits[:, 1:].masked_fill(~present[:, :, None, None], -1e4)], 1)
-
-
-def hardest_cross_entropy(logits: Float[Tensor, "B K H W"], label_map: Int[Tensor, "B H W"], share: float) -> Float[Tensor, ""]:
-    """Mean cross-entropy over the given share of pixels with the largest loss, per sample; label 255 counts nowhere."""
-    pixels = F.cross_entropy(logits, label_map, ignore_index=255, reduction="none").flatten(1)
-    valid = (label_map != 255).flatten(1).sum(1).clamp(min=1)
-    if share >= 1:
-        return (pixels.sum(1) / valid).mean()
-    most = max(1, int(share * pixels.shape[1]))
-    hardest = pixels.topk(most, dim=1).values
-    keep = (share * valid).long().clamp(min=1)
-    counted = torch.arange(most, device=pixels.device)[None] < keep[:, None]
-    return ((hardest * counted).sum(1) / keep).mean()
-
-
-def dice_loss(
-    prob: Float[Tensor, "B N H W"], masks: Float[Tensor, "B N H W"], present: Bool[Tensor, "B N"], valid: Bool[Tensor, "B H W"]
-) -> Float[Tensor, ""]:
-    """Mean over real objects of ``1 - (2 sum p g + 1) / (sum p + sum g + 1)``, then over samples."""
-    prob = prob * valid[:, None]
-    overlap, total = (prob * masks).sum((2, 3)), (prob + masks).sum((2, 3))
-    loss = 1 - (2 * overlap + 1) / (total + 1)
-    objects = present.sum(1).clamp(min=1)
-    return ((loss * present).sum(1) / objects).mean()
+        terms = {"ce": self.ce_weight * torch.stack(ce).mean(), "dice": self.dice_weight * torch.stack(dice).mean()}
+        return {name: term for name, term in terms.items() if getattr(self, f"{name}_weight")}
