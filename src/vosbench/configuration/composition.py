@@ -41,7 +41,7 @@ class Composed:
     """One composed configuration, interpolations still in it, and which option each group came from."""
 
     config: DictConfig
-    choices: Mapping[str, str | None]  # "method" -> "stma", "stages/of@stages" -> "stma_tiny"
+    choices: Mapping[str, str | None]  # "method" -> "stma", "method/size@method" -> "stma_tiny"
 
 
 @dataclass(frozen=True)
@@ -138,5 +138,5 @@ def _key(override: str) -> str:
 
 
 def _group(override: str) -> str:
-    """The top of the group an override chooses from: `stages` of `stages/of@stages=x`; a single key keeps its dots."""
+    """The top of the group an override chooses from: `method` of `method/size@method=x`; a single key keeps its dots."""
     return _key(override).split("@")[0].split("/")[0]

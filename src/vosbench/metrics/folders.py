@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -189,8 +190,11 @@ def _scored(
 
     # A forked process has everything imported already; elsewhere than on Linux forking is not safe with system libraries.
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
-    with context.Pool(wanted) as pool:
+    # The caller may have its own handler for SIGTERM, which a fork inherits; a pool ends its processes by that signal.
+    with context.Pool(wanted, signal.signal, (signal.SIGTERM, signal.SIG_DFL)) as pool:
         yield from pool.imap_unordered(score, tasks)
+        pool.close()
+        pool.join()
 
 
 def _cores() -> int:

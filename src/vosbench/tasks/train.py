@@ -72,6 +72,11 @@ def _train(cfg: DictConfig, run_dir: Path, method: Method, wandb: Any) -> None:
 
 def stages_of(cfg: DictConfig) -> list[str]:
     """Names of the stages that are on and have a data set, in their order."""
+    if cfg.get("stages") is None:
+        raise ConfigError(
+            f"{cfg.method_name} has no recipe for size={cfg.size}: write conf/stages/{cfg.method_name}_{cfg.size}.yaml, or name another with "
+            f"stages=default_{cfg.size}."
+        )
     names = []
     for name in cfg.stages.chain:
         stage = cfg.stages.get(name)
@@ -79,13 +84,22 @@ def stages_of(cfg: DictConfig) -> list[str]:
             continue
         if stage.part is not None and OmegaConf.select(cfg.method, stage.part) is None:
             log.info("stage '%s' is left out: the method has no such part (method.%s is null)", name, stage.part)
-        elif "dataset" in stage.clips and stage.clips.dataset is None:
-            log.info("stage '%s' is left out: the data set has nothing for it (data.%s is null)", name, name)
+        elif None in _data_sets(OmegaConf.to_container(stage.clips, resolve=True)):
+            log.info("stage '%s' is left out: the data set has nothing for it (data=... sets it to null)", name)
         else:
             names.append(str(name))
     if not names:
         raise ConfigError(f"No stage of {cfg.method_name} has training data; choose another data set, or task=evaluate.")
     return names
+
+
+def _data_sets(clips: Any) -> list[Any]:
+    """Every data set that a clip source draws from, also inside sources made of other sources."""
+    if isinstance(clips, list):
+        return [found for item in clips for found in _data_sets(item)]
+    if not isinstance(clips, dict):
+        return []
+    return [found for key, value in clips.items() for found in ([value] if key == "dataset" else _data_sets(value))]
 
 
 def _stage(cfg: DictConfig, name: str) -> Stage:

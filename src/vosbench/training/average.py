@@ -33,7 +33,8 @@ class WeightAverage:
         if not self.weights:
             self.weights = {name: tensor.detach().clone() for name, tensor in state.items()}
             return
-        self.weights = {name: tensor.to(state[name].device) for name, tensor in self.weights.items()}  # a resume reads them on the CPU
+        # A resume has read them on the CPU.
+        self.weights = {name: tensor.to(state[name].device) for name, tensor in self.weights.items()}
         floats = [name for name, tensor in state.items() if tensor.is_floating_point()]
         torch._foreach_lerp_([self.weights[name] for name in floats], [state[name] for name in floats], 1 - self.decay(step))
         for name in state.keys() - set(floats):
