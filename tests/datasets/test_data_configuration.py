@@ -14,7 +14,7 @@ from tests.shared import SHARED, needs_shared
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 NAMES = sorted(path.stem for path in CONF.glob("data/*.yaml"))
-ROOTS = {"root", "stills_root", "bl30k_root", "davis_root", "youtube_vos_root", "coco_root"}
+ROOTS = {"root", "stills_root", "bl30k_root", "davis_root", "youtube_vos_root", "coco_root", "uvo_root", "ovis_root"}
 
 
 def composed(name, *overrides):
@@ -41,7 +41,7 @@ def opened(node):
 @pytest.mark.parametrize("name", NAMES)
 def test_every_argument_is_written_down_and_every_part_is_there(name):
     data = composed(name)
-    assert {"static", "bl30k", "video", "val"} <= data.keys()
+    assert {"instances", "static", "bl30k", "uvo_ovis", "video", "val"} <= data.keys()
     for node in targets(data):
         wanted = set(inspect.signature(get_class(node._target_)).parameters)
         assert wanted == {key for key in node if not key.startswith("_")}, node._target_

@@ -130,6 +130,16 @@ def test_coco_paints_small_objects_over_large_ones_and_skips_crowds_and_specks(c
     np.testing.assert_array_equal(dataset[0].label_map, expected)
 
 
+def test_coco_gives_a_crowd_to_nobody_where_that_is_asked_for(coco_folder):
+    path = coco_folder / "annotations/instances_train2017.json"
+    content = json.loads(path.read_text())
+    content["annotations"][2]["segmentation"] = [[0, 0, 30, 0, 30, 30, 0, 30]]
+    path.write_text(json.dumps(content))
+    label_map = CocoStills(coco_folder, ignore_crowds=True)[0].label_map
+    assert [label_map[place] for place in ((5, 5), (12, 12), (22, 22), (55, 55))] == [255, 1, 2, 0]
+    assert 255 not in CocoStills(coco_folder)[0].label_map
+
+
 def test_coco_limits_the_area_of_objects(coco_folder):
     assert CocoStills(coco_folder, min_area=700)[0].label_map.max() == 1
     assert CocoStills(coco_folder, max_area_share=0.2)[0].label_map[12, 12] == 0

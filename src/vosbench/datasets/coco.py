@@ -17,6 +17,7 @@ from vosbench.video.still import Still
 log = logging.getLogger(__name__)
 
 MOST_OBJECTS = 254  # 255 marks ignored pixels in clips
+IGNORED = 255
 
 
 class CocoStills:
@@ -24,46 +25,61 @@ class CocoStills:
 
     Crowds, objects below `min_area` pixels (500 is AFB-URR's) and above `max_area_share` of the image (QMRA: 0.8) are
     skipped. Ids are 1..n in order of falling area, later ones painted over earlier ones, so that small objects stay visible.
+    With `ignore_crowds`, what of a crowd no object covers is 255, which no loss looks at, and not background.
     """
 
-    def __init__(self, root: str | Path, *, split: str = "train2017", min_area: int = 500, max_area_share: float = 1.0) -> None:
+    def __init__(
+        self,
+        root: str | Path,
+        *,
+        split: str = "train2017",
+        min_area: int = 500,
+        max_area_share: float = 1.0,
+        ignore_crowds: bool = False,
+    ) -> None:
         top = existing_folder(Path(root), "the COCO folder (with annotations and train2017)", "the set's root")
         self.images = existing_folder(top / split, "the folder of images", "the set's root and split")
         self.name = f"coco/{split}"
-        content = _read(top / "annotations" / f"instances_{split}.json")
+        content = read_instances(top / "annotations" / f"instances_{split}.json", "images")
         files = {item["id"]: item for item in content["images"]}
         objects: dict[int, list[dict[str, Any]]] = {}
+        crowds: dict[int, list[Any]] = {}
         for item in content["annotations"]:
             image = files[item["image_id"]]
             large = item["area"] > max_area_share * image["height"] * image["width"]
-            if not item["iscrowd"] and item["area"] >= min_area and not large:
+            if item["iscrowd"] and ignore_crowds:
+                crowds.setdefault(item["image_id"], []).append(item["segmentation"])
+            elif not item["iscrowd"] and item["area"] >= min_area and not large:
                 objects.setdefault(item["image_id"], []).append({"area": item["area"], "segmentation": item["segmentation"]})
         if not objects:
             raise DatasetError(
                 f"{self.name}: no image holds an object of {min_area} pixels or more; check min_area and max_area_share."
             )
-        self.stills = [(files[key]["file_name"], objects[key]) for key in sorted(objects)]
+        self.stills = [(files[key]["file_name"], objects[key], crowds.get(key, [])) for key in sorted(objects)]
         log.info("%s: %d of %d images hold objects, from %s", self.name, len(self.stills), len(files), top)
 
     def __len__(self) -> int:
         return len(self.stills)
 
     def __getitem__(self, index: int) -> Still:
-        file_name, objects = self.stills[index]
+        file_name, objects, crowds = self.stills[index]
         image = read_image(self.images / file_name, f"image '{file_name}' of {self.name}")
-        return Still(Path(file_name).stem, image, painted(objects, image.shape[0], image.shape[1], str(self.images / file_name)))
+        label_map = painted(objects, crowds, image.shape[0], image.shape[1], str(self.images / file_name))
+        return Still(Path(file_name).stem, image, label_map)
 
 
-def painted(objects: list[dict[str, Any]], height: int, width: int, place: str) -> UInt8[np.ndarray, "H W"]:
-    """Label map of COCO objects (`area`, `segmentation`), the largest at the bottom."""
+def painted(objects: list[dict[str, Any]], ignored: list[Any], height: int, width: int, place: str) -> UInt8[np.ndarray, "H W"]:
+    """Label map of COCO objects (`area`, `segmentation`), the largest at the bottom, over the ignored segmentations."""
     label_map = np.zeros((height, width), np.uint8)
+    for segmentation in ignored:
+        label_map[decoded_mask(segmentation, height, width, place)] = IGNORED
     by_size = sorted(objects, key=lambda item: -item["area"])[:MOST_OBJECTS]
     for object_id, item in enumerate(by_size, start=1):
-        label_map[_decoded(item["segmentation"], height, width, place)] = object_id
+        label_map[decoded_mask(item["segmentation"], height, width, place)] = object_id
     return label_map
 
 
-def _decoded(segmentation: Any, height: int, width: int, place: str) -> Bool[np.ndarray, "H W"]:
+def decoded_mask(segmentation: Any, height: int, width: int, place: str) -> Bool[np.ndarray, "H W"]:
     """Polygons, run lengths as a list, or compressed run lengths. The decoder takes the last alone."""
     if isinstance(segmentation, list):
         code = rle.merge(rle.frPyObjects(segmentation, height, width))
@@ -80,7 +96,8 @@ def _decoded(segmentation: Any, height: int, width: int, place: str) -> Bool[np.
     return mask
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_instances(path: Path, of: str) -> dict[str, Any]:
+    """An annotation file: instances of "images" (COCO) or of "videos" (YouTube-VIS)."""
     try:
         content = json.loads(path.read_bytes())
     except OSError as error:
@@ -89,6 +106,6 @@ def _read(path: Path) -> dict[str, Any]:
         ) from error
     except ValueError as error:
         raise DatasetError(f"{path}: is not valid JSON; copy the annotation file again.") from error
-    if not {"images", "annotations"} <= content.keys():
-        raise DatasetError(f"{path}: lacks 'images' or 'annotations', expected a COCO instances file; check the split.")
+    if not isinstance(content, dict) or not {of, "annotations"} <= content.keys():
+        raise DatasetError(f"{path}: lacks '{of}' or 'annotations', expected instances of {of}; check which file that is.")
     return content
