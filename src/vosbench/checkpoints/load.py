@@ -1,11 +1,17 @@
-"""`load`: a method, ready to use, from a checkpoint that says by itself which network it belongs to."""
+"""`load`: a method, ready to use, from a checkpoint that says by itself which network it belongs to, or shows it by its keys."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from omegaconf import OmegaConf
+from torch import nn
+
 from vosbench.checkpoints.files import read_checkpoint
-from vosbench.checkpoints.weights import load_weights, network_weights
+from vosbench.checkpoints.public import families, recognised
+from vosbench.checkpoints.weights import LoadReport, fit, load_weights, network_weights
+from vosbench.configuration.composition import Source
+from vosbench.configuration.places import conf_folder
 from vosbench.configuration.targets import build
 from vosbench.errors import CheckpointError
 from vosbench.methods.method import Method
@@ -19,6 +25,7 @@ def identity_of(checkpoint: Mapping[str, Any], origin: str) -> dict[str, Any]:
     if not isinstance(identity, dict) or "network" not in identity:
         raise CheckpointError(
             f"{origin}: does not say which network it belongs to; give a checkpoint that vosbench wrote (runs/.../last.ckpt), "
+            f"one with the public weights of {', '.join(family.FAMILY for family in families())}, "
             "or name the method on the command line together with checkpoint=<file>."
         )
     return identity
@@ -40,15 +47,41 @@ def load(checkpoint: str | Path | Mapping[str, Any]) -> Method:
     """
     origin = str(checkpoint) if isinstance(checkpoint, (str, Path)) else "the given state dict"
     content = read_checkpoint(checkpoint) if isinstance(checkpoint, (str, Path)) else dict(checkpoint)
-    method = build(without_pretrained(identity_of(content, origin)["network"]))
+    method = build(without_pretrained(_network(content, origin)))
     if not isinstance(method, Method):
         raise CheckpointError(f"{origin}: names {type(method).__name__} as its network, which is no method of vosbench.")
-    load_weights(method, network_weights(content), origin)
+    receive(method, content, origin)
     return method.eval()
 
 
+def _network(content: Mapping[str, Any], origin: str) -> Any:
+    """The call that makes the network of a checkpoint."""
+    public = None if IDENTITY in content else recognised(content)
+    if public is None:
+        return identity_of(content, origin)["network"]
+    composed = Source(conf_folder()).compose([f"+method={public.official.method}", *public.official.overrides])
+    return OmegaConf.to_container(composed.config.method, resolve=True)
+
+
+def receive(network: nn.Module, content: Mapping[str, Any], origin: str, least_share: float = 1.0) -> LoadReport:
+    """Weights of a checkpoint, ours or a public one, into a network; refused when less than `least_share` of its numbers
+    come from there."""
+    public = None if IDENTITY in content else recognised(content)
+    if public is None:
+        return load_weights(network, network_weights(dict(content)), origin, least_share)
+    report = fit(network, public.converted.weights)
+    if report.share < least_share:
+        raise CheckpointError(
+            f"{origin}: holds {public.official.name}, which fits only {100 * report.share:.1f} % of this network "
+            f"({report.sentence()}); say {public.official.words} for the network that it belongs to, or give a complete file."
+        )
+    public.announce(origin, report.unexpected)
+    return load_weights(network, public.converted.weights, origin, least_share)
+
+
 def load_into(method: Method, checkpoint: Path, name: str, size: str) -> None:
-    """Weights of a checkpoint into a network that the configuration has built; both must be the same method and size."""
+    """Weights of a checkpoint into a network that the configuration has built; both must be the same method and size, or for a
+    public one the same network."""
     content = read_checkpoint(checkpoint)
     identity = content.get(IDENTITY)
     if isinstance(identity, dict) and (identity.get("method"), identity.get("size")) != (name, size):
@@ -56,4 +89,4 @@ def load_into(method: Method, checkpoint: Path, name: str, size: str) -> None:
             f"{checkpoint}: holds {identity.get('method')} (size {identity.get('size')}) but {name} (size {size}) is asked for; "
             f"say +method={identity.get('method')} size={identity.get('size')}, or give the checkpoint of a {size} {name}."
         )
-    load_weights(method, network_weights(content), str(checkpoint))
+    receive(method, content, str(checkpoint))

@@ -1,5 +1,6 @@
 """Weights from a checkpoint into a network, with a full account of what fitted and what did not."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,17 +43,23 @@ def network_weights(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
     return {str(key): value for key, value in state.items() if isinstance(value, Tensor)}
 
 
-def load_weights(network: nn.Module, state: dict[str, Tensor], origin: str, least_share: float = 1.0) -> LoadReport:
-    """Copy what fits into the network; `CheckpointError` when less than `least_share` of its numbers come from `state`.
-
-    `origin` names the checkpoint in messages. Nothing is copied when the load is refused.
-    """
+def fit(network: nn.Module, state: Mapping[str, Tensor]) -> LoadReport:
+    """What a load of `state` would do; nothing is copied."""
     own = network.state_dict()
     report = LoadReport(unexpected=sorted(state.keys() - own.keys()), missing=sorted(own.keys() - state.keys()))
     for key in sorted(own.keys() & state.keys()):
         (report.loaded if own[key].shape == state[key].shape else report.mismatched).append(key)
     total = sum(tensor.numel() for tensor in own.values())
     report.share = sum(own[key].numel() for key in report.loaded) / total if total else 1.0
+    return report
+
+
+def load_weights(network: nn.Module, state: dict[str, Tensor], origin: str, least_share: float = 1.0) -> LoadReport:
+    """Copy what fits into the network; `CheckpointError` when less than `least_share` of its numbers come from `state`.
+
+    `origin` names the checkpoint in messages. Nothing is copied when the load is refused.
+    """
+    report = fit(network, state)
     if report.share < least_share:
         raise CheckpointError(
             f"{origin}: fits only {100 * report.share:.1f} % of this network ({report.sentence()}); it belongs to another method or size: "

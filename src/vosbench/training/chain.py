@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from vosbench.checkpoints.files import read_checkpoint
+from vosbench.checkpoints.load import receive
 from vosbench.checkpoints.weights import LoadReport, load_weights, network_weights
 from vosbench.clips.datamodule import ClipDataModule
 from vosbench.errors import ConfigError
@@ -70,7 +71,7 @@ class Chain:
 
     def _hand_over(self, checkpoint: Path, receiver: str) -> None:
         least = 0.0 if self.allow_partial else LEAST_SHARE
-        report = load_weights(self.method, network_weights(read_checkpoint(checkpoint)), str(checkpoint), least)
+        report = receive(self.method, read_checkpoint(checkpoint), str(checkpoint), least)
         log.info("%s starts from %s: %s; %s", receiver, checkpoint, report.sentence(), describe_frozen(self.method))
         self.report = report
 
