@@ -7,6 +7,7 @@ from typing import Any
 import torch.distributed as dist
 
 from vosbench.datasets.dataset import VideoDataset
+from vosbench.inference.post.processing import PostRules
 from vosbench.inference.streaming import SegmentedFrame, segment_sequence
 from vosbench.methods.method import Method
 from vosbench.metrics.protocols import scorer_for
@@ -39,6 +40,7 @@ def evaluate(
     *,
     long_edge: int | None = None,
     short_edge: int | None = None,
+    post: PostRules | None = None,
     on_frame: OnFrame | None = None,
     advance: Callable[[int, str], None] | None = None,
 ) -> Evaluation:
@@ -49,7 +51,7 @@ def evaluate(
     """
     rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     mine = [
-        _score_sequence(method, dataset, index, long_edge, short_edge, on_frame, advance)
+        _score_sequence(method, dataset, index, long_edge, short_edge, post, on_frame, advance)
         for index in range(rank, len(dataset), world)
     ]
     gathered: list[Any] = [mine]
@@ -84,6 +86,7 @@ def _score_sequence(
     index: int,
     long_edge: int | None,
     short_edge: int | None,
+    post: PostRules | None,
     on_frame: OnFrame | None,
     advance: Callable[[int, str], None] | None,
 ) -> _Scored:
@@ -92,7 +95,7 @@ def _score_sequence(
     annotated = {names[place]: place for place in sorted(sequence.label_maps)}
     scorer = scorer_for(dataset.protocol, sequence)
     seconds = 0.0
-    for frame in segment_sequence(method, sequence, long_edge=long_edge, short_edge=short_edge):
+    for frame in segment_sequence(method, sequence, long_edge=long_edge, short_edge=short_edge, post=post):
         seconds += frame.seconds
         if frame.frame_name in annotated:
             scorer.add(frame.frame_name, sequence.label_maps[annotated[frame.frame_name]], frame.label_map)

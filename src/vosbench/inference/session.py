@@ -4,7 +4,9 @@ It is handed images and the prompts of each frame, nothing else; later frames an
 """
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,9 +16,10 @@ from torch import Tensor
 
 from vosbench.errors import PromptError
 from vosbench.inference.objects import ObjectTable
+from vosbench.inference.post.processing import PostFrame, PostProcessor, PostRules
 from vosbench.layers.sizing import Sizing
 from vosbench.methods.method import Method, Prompted, paste_prompts
-from vosbench.video.prompt import Prompt, box_to_mask, mask_to_box
+from vosbench.video.prompt import Box, Prompt, box_to_mask, mask_to_box
 
 log = logging.getLogger(__name__)
 
@@ -27,15 +30,25 @@ class Session:
     """Streams one video through a method. `method` is put into eval mode and used on the device where it lies.
 
     `long_edge` (pixels) lets the network work at a smaller size than the frame's, `short_edge` at exactly that short edge;
-    the answer always has the frame's own size.
+    the answer always has the frame's own size. `post` changes masks before they are answered and remembered.
     """
 
-    def __init__(self, method: Method, *, long_edge: int | None = None, short_edge: int | None = None) -> None:
+    def __init__(
+        self,
+        method: Method,
+        *,
+        long_edge: int | None = None,
+        short_edge: int | None = None,
+        post: PostRules | None = None,
+    ) -> None:
         self.method = method.eval()
         self.long_edge, self.short_edge = long_edge, short_edge
+        self._post_rules = post
+        self._post: PostProcessor | None = None
         self._objects = ObjectTable()
         self._sizing: Sizing | None = None
         self._memory: Any = None
+        self._boxes: Float[Tensor, "N 4"] | None = None
         self._frame_index = -1
         self._device = method.device
 
@@ -48,6 +61,18 @@ class Session:
     def memory(self) -> Any:
         """What the method remembers; None before the first prompt."""
         return self._memory
+
+    @property
+    def boxes(self) -> dict[int, Box | None]:
+        """Boxes (x0, y0, x1, y1) of the newest frame in its own pixels, by object id, from a method that predicts boxes; None
+        for an object that is not seen. In the frame of its prompt an object has the prompt's."""
+        if self._boxes is None or self._sizing is None:
+            return {}
+        found = self._sizing.restore_boxes(self._boxes[0]).tolist()
+        return {
+            object_id: None if math.isnan(x0) else (x0, y0, x1, y1)
+            for object_id, (x0, y0, x1, y1) in zip(self._objects.ids, found, strict=True)
+        }
 
     @torch.inference_mode()
     def step(
@@ -77,12 +102,17 @@ class Session:
         elif len(self._objects) > self._memory.objects:
             self._memory = self.method.grow(self._memory, len(self._objects))
         planes = self._planes(given, channels, height, width)
-        prompted = None if planes is None else self._prompted(planes, channels)
+        prompted = None if planes is None else self._prompted(planes, given, channels)
         features = self.method.encode(self._sizing.image(pixels.to(self._device, non_blocking=True)))
-        step = self.method.step(features, self._memory, self._frame_index, prompted, size=self._sizing.masks)
-        self._memory = step.memory
-        prob = self._sizing.restore(step.prob[0].float())
         masks = [channel for prompt, channel in zip(given, channels, strict=True) if prompt.mask is not None]
+        frame = PostFrame(pixels, self._frame_index, self.object_ids, set(channels), set(masks))
+        revise = None if self._post is None else partial(self._post.revise, frame)
+        step = self.method.step(features, self._memory, self._frame_index, prompted, size=self._sizing.masks, revise=revise)
+        self._memory = step.memory
+        if self._post is not None:
+            self._post.remember(frame, step.prob)
+        self._boxes = step.prediction.aux.get("boxes")
+        prob = self._sizing.restore(step.prob[0].float())
         if masks and planes is not None:
             final = Prompted(planes[None], torch.zeros(1, len(self._objects), dtype=torch.bool, device=self._device))
             final.given[0, masks] = True
@@ -97,6 +127,7 @@ class Session:
     def _fix_size(self, height: int, width: int) -> None:
         if self._sizing is None:
             self._sizing = self.method.sizing(height, width, self.long_edge, self.short_edge)
+            self._post = None if self._post_rules is None else self._post_rules.for_video(self.method, self._sizing)
         elif self._sizing.frame != (height, width):
             before = "x".join(map(str, self._sizing.frame))
             raise PromptError(
@@ -145,8 +176,14 @@ class Session:
             planes[channel, inside] = 1
         return torch.from_numpy(planes).to(self._device)
 
-    def _prompted(self, planes: Float[Tensor, "N H W"], channels: list[int]) -> Prompted:
+    def _prompted(self, planes: Float[Tensor, "N H W"], prompts: list[Prompt], channels: list[int]) -> Prompted:
         assert self._sizing is not None
-        given = torch.zeros(1, len(self._objects), dtype=torch.bool, device=self._device)
+        given = torch.zeros(1, len(self._objects), dtype=torch.bool)
         given[0, channels] = True
-        return Prompted(self._sizing.planes(planes)[None], given)
+        boxes = torch.full((len(self._objects), 4), torch.nan)
+        for prompt, channel in zip(prompts, channels, strict=True):
+            if prompt.box is not None:
+                boxes[channel] = torch.tensor(prompt.box)
+        # Boxes go by themselves: filled and resized they would lose their edges.
+        boxes = self._sizing.boxes(boxes)[None].to(self._device)
+        return Prompted(self._sizing.planes(planes)[None], given.to(self._device), boxes, self._sizing.window)

@@ -9,6 +9,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from vosbench.errors import PromptError
+from vosbench.inference.post.processing import PostRules
 from vosbench.inference.session import Session
 from vosbench.methods.method import Method
 from vosbench.video.frames import prefetched
@@ -29,10 +30,15 @@ class SegmentedFrame:
 
 
 def segment_sequence(
-    method: Method, sequence: Sequence, *, long_edge: int | None = None, short_edge: int | None = None
+    method: Method,
+    sequence: Sequence,
+    *,
+    long_edge: int | None = None,
+    short_edge: int | None = None,
+    post: PostRules | None = None,
 ) -> Iterator[SegmentedFrame]:
     """Stream a sequence. Only the label maps of frames that carry prompts are opened."""
-    session = Session(method, long_edge=long_edge, short_edge=short_edge)
+    session = Session(method, long_edge=long_edge, short_edge=short_edge, post=post)
     for frame_index, image in enumerate(prefetched(sequence.frames)):
         prompts = sequence.prompts(frame_index)
         began = time.perf_counter()

@@ -29,3 +29,14 @@ def soft_aggregate(logits: Float[Tensor, "B N H W"], present: Bool[Tensor, "B N"
 def logit(prob: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """Inverse of the sigmoid with the same bounds as `soft_aggregate`, in float32."""
     return torch.logit(prob.float(), eps=SMALLEST)
+
+
+def aggregate_prompts(
+    prob: Float[Tensor, "B K H W"], planes: Float[Tensor, "B N H W"], given: Bool[Tensor, "B N"]
+) -> Float[Tensor, "B K H W"]:
+    """Given masks replace their channels and clear the others below them; then all are aggregated once more. Source: STCN."""
+    chosen = given[:, :, None, None]
+    planes = planes * chosen
+    covered = planes.amax(1, keepdim=True) if planes.shape[1] else prob[:, :1] * 0
+    objects = torch.where(chosen, planes, prob[:, 1:] * (1 - covered))
+    return soft_aggregate(logit(objects), torch.ones_like(given)).softmax(1)

@@ -5,10 +5,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vosbench.layers.winograd import Conv3x3
+
 
 def conv3x3(channels: int, out_channels: int) -> nn.Conv2d:
     """3x3 convolution that keeps the size."""
-    return nn.Conv2d(channels, out_channels, 3, padding=1)
+    return Conv3x3(channels, out_channels)
 
 
 class LayerNorm2d(nn.Module):

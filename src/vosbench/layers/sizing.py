@@ -20,6 +20,26 @@ class Sizing(abc.ABC):
     network: tuple[int, int]  # (H, W) of the network's input
     masks: tuple[int, int]  # (H, W) at which masks are merged and remembered
 
+    @property
+    def window(self) -> tuple[int, int, int, int]:
+        """(x0, y0, x1, y1): the part of the network's input that the frame fills."""
+        return 0, 0, self.network[1], self.network[0]
+
+    def boxes(self, boxes: Float[Tensor, "N 4"]) -> Float[Tensor, "N 4"]:
+        """Boxes (x0, y0, x1, y1) of the frame in pixels of the network's input."""
+        scale, shift = self._box_map(boxes)
+        return boxes * scale + shift
+
+    def restore_boxes(self, boxes: Float[Tensor, "N 4"]) -> Float[Tensor, "N 4"]:
+        """Boxes of the network's input in pixels of the frame."""
+        scale, shift = self._box_map(boxes)
+        return (boxes - shift) / scale
+
+    def _box_map(self, boxes: Float[Tensor, "N 4"]) -> tuple[Float[Tensor, " 4"], Float[Tensor, " 4"]]:
+        x0, y0, x1, y1 = self.window
+        scale = boxes.new_tensor([(x1 - x0) / self.frame[1], (y1 - y0) / self.frame[0]])
+        return scale.repeat(2), boxes.new_tensor([x0, y0]).repeat(2)
+
     @abc.abstractmethod
     def image(self, image: UInt8[Tensor, "H W 3"] | Float[Tensor, "H W 3"]) -> Float[Tensor, "1 3 h w"]:
         """Network input, [0, 1] up to the overshoot of a bicubic resize."""
@@ -52,6 +72,12 @@ class PaddedSizing(Sizing):
         """Left, right, top, bottom, as `F.pad` wants them."""
         extra_h, extra_w = self.network[0] - self.inner[0], self.network[1] - self.inner[1]
         return extra_w // 2, extra_w - extra_w // 2, extra_h // 2, extra_h - extra_h // 2
+
+    @property
+    def window(self) -> tuple[int, int, int, int]:
+        """Inside the padding."""
+        left, _, top, _ = self._margins
+        return left, top, left + self.inner[1], top + self.inner[0]
 
     def image(self, image: UInt8[Tensor, "H W 3"] | Float[Tensor, "H W 3"]) -> Float[Tensor, "1 3 h w"]:
         """Bilinear; the padding has the mean colour."""

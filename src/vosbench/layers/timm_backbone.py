@@ -42,19 +42,20 @@ def with_extra_inputs(network: nn.Module, extra: int, first: str = "conv1") -> n
     ones orthogonal (timm's own `in_chans` would spread the RGB weights over them)."""
     old = network.get_submodule(first)
     assert isinstance(old, nn.Conv2d)
-    assert old.bias is None
     new = nn.Conv2d(
         old.in_channels + extra,
         old.out_channels,
         (old.kernel_size[0], old.kernel_size[1]),
         stride=(old.stride[0], old.stride[1]),
         padding=old.padding,  # type: ignore[arg-type]  # numbers here, though it may be a name
-        bias=False,
+        bias=old.bias is not None,
         device=old.weight.device,
         dtype=old.weight.dtype,
     )
     with torch.no_grad():
         new.weight[:, : old.in_channels] = old.weight
+        if old.bias is not None and new.bias is not None:
+            new.bias.copy_(old.bias)
         if not old.weight.is_meta:  # orthogonal weights are made of numbers, and there a meta tensor has none
             nn.init.orthogonal_(new.weight[:, old.in_channels :])
     network.set_submodule(first, new)

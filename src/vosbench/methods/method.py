@@ -44,6 +44,8 @@ class Prompted:
 
     planes: Float[Tensor, "B N H W"]  # masks in [0, 1] at the masks' size; for a method that takes boxes, the filled boxes
     given: Bool[Tensor, "B N"]
+    boxes: Float[Tensor, "B N 4"] | None = None  # (x0, y0, x1, y1) in the network's input; NaN where none; None: planes say it
+    window: tuple[int, int, int, int] | None = None  # (x0, y0, x1, y1): what the frame fills of that input; None: all of it
 
 
 @dataclass
@@ -155,6 +157,13 @@ class Method(nn.Module, abc.ABC):
     def merge(self, prob: Float[Tensor, "B K H W"], prompted: Prompted) -> Float[Tensor, "B K H W"]:
         """Final probabilities of a frame that carries prompts; a paper may prescribe another rule than `paste_prompts`."""
         return paste_prompts(prob, prompted)
+
+    def relabelled(self, order: list[int]) -> "Method":
+        """A network in which channel i takes the part of this one's channel ``order[i]``, where channels differ.
+
+        They do where each object is given a learnt vector of its own; for every other method the channels are alike.
+        """
+        return self
 
     def step(
         self,

@@ -15,6 +15,7 @@ from vosbench.datasets.dataset import VideoDataset
 from vosbench.errors import ConfigError
 from vosbench.evaluation import Evaluation, evaluate
 from vosbench.inference.masks import MaskFolder
+from vosbench.inference.post.processing import PostRules
 from vosbench.inference.streaming import SegmentedFrame
 from vosbench.methods.method import Method
 from vosbench.reporting.overlays import evenly_chosen, overlay
@@ -65,7 +66,10 @@ def validation_split(cfg: DictConfig) -> VideoDataset:
 
 def evaluator(cfg: DictConfig, dataset: VideoDataset) -> Callable[[Method, Callable[[int, str], None]], Evaluation]:
     """The evaluation of this run as training validates with it."""
-    return lambda method, advance: evaluate(method, dataset, long_edge=cfg.long_edge, short_edge=cfg.short_edge, advance=advance)
+    post = build(cfg.post)
+    return lambda method, advance: evaluate(
+        method, dataset, long_edge=cfg.long_edge, short_edge=cfg.short_edge, post=post, advance=advance
+    )
 
 
 def evaluate_and_report(cfg: DictConfig, run_dir: Path, method: Method, wandb: Any) -> dict[str, Any]:
@@ -78,11 +82,12 @@ def evaluate_and_report(cfg: DictConfig, run_dir: Path, method: Method, wandb: A
         masks.write(sequence.name, frame.frame_name, frame.label_map)
         pictures.add(sequence, frame)
 
-    evaluation = _scored(cfg, cfg.method_name, method, dataset, keep)
+    evaluation = _scored(cfg, cfg.method_name, method, dataset, keep, build(cfg.post))
     floors = {}
     for name, network in cfg.floors.items():
         if name != cfg.method_name:
-            floors[name] = described(_scored(cfg, str(name), build(network), dataset, None), str(name), dataset)
+            # A floor is what it is: no rule of this run mends it.
+            floors[name] = described(_scored(cfg, str(name), build(network), dataset, None, None), str(name), dataset)
     scores = described(evaluation, cfg.method_name, dataset)
     if rank() == 0:
         write_text(run_dir / "scores.json", json.dumps(scores, indent=1))
@@ -104,12 +109,18 @@ def described(evaluation: Evaluation, method: str, dataset: VideoDataset) -> dic
     return {"method": method, "dataset": dataset.name, **evaluation.scores, "seconds_per_frame": evaluation.seconds_per_frame}
 
 
-def _scored(cfg: DictConfig, name: str, method: Method, dataset: VideoDataset, keep: Any) -> Evaluation:
+def _scored(cfg: DictConfig, name: str, method: Method, dataset: VideoDataset, keep: Any, post: PostRules | None) -> Evaluation:
     on_device(method, cfg)
     frames = sum(len(dataset[index].frames) for index in range(len(dataset)))
     with progress(f"evaluating {name} on {dataset.name}", total=frames) as advance:
         return evaluate(
-            method, dataset, long_edge=cfg.long_edge, short_edge=cfg.short_edge, on_frame=keep, advance=_of_rank_zero(advance)
+            method,
+            dataset,
+            long_edge=cfg.long_edge,
+            short_edge=cfg.short_edge,
+            post=post,
+            on_frame=keep,
+            advance=_of_rank_zero(advance),
         )
 
 

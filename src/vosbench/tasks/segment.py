@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
+from vosbench.configuration.targets import build
 from vosbench.errors import ConfigError, PromptError
 from vosbench.inference.masks import MaskFolder
 from vosbench.inference.prompts import boxes_to_masks, read_prompts
@@ -37,7 +38,7 @@ def run(cfg: DictConfig, run_dir: Path) -> dict[str, Any] | None:
     video = Path(cfg.video)
     frames = open_frames(video)
     prompts = read_prompts(_given(cfg), frames.names)
-    session = Session(method, long_edge=cfg.long_edge, short_edge=cfg.short_edge)
+    session = Session(method, long_edge=cfg.long_edge, short_edge=cfg.short_edge, post=build(cfg.post))
     masks, name = MaskFolder(run_dir / "masks"), video.stem
     seconds, cells, shown = 0.0, [], set(evenly_chosen(len(frames), SHEET))
     with progress(f"segmenting {name}", total=len(frames)) as advance, OverlayVideo(run_dir / "overlay.mp4") as movie:

@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
 from vosbench.layers.memory_bank import MemoryBank
-from vosbench.methods.method import Features, Memory
+from vosbench.methods.method import Features
+from vosbench.methods.registration import RegisteredMemory, spread
 from vosbench.methods.stma.stml import KeyValue
 
 Own = TypeVar("Own", bound="ObjectMemory")
@@ -26,29 +27,15 @@ class STMAFeatures(Features):
     fine8: Float[Tensor, "B c8 h8 w8"] | None
 
 
-@dataclass
-class ObjectMemory(Memory):
-    """Which objects are registered, and since which write."""
+@dataclass(kw_only=True)
+class ObjectMemory(RegisteredMemory):
+    """Which objects are registered, since which write, and what is taken of them then."""
 
-    born: list[list[int]]  # B x N: number of the write that registered the object, -1 for none
-    registered: Bool[Tensor, "B N"]  # the same on the device
-    pairs: Int[Tensor, "2 P"]  # clip and channel of every registered object, clip by clip
     anchor: Float[Tensor, "B N Cs"]
-    writes: int = 0  # frames written so far; 0 exactly while no object is registered
-    last_write: int = -1  # number of the frame written last
 
     def padding(self) -> Bool[Tensor, "B N"] | None:
         """`registered` where it masks anything, else None: attention without a mask is faster."""
         return self.registered if any(write < 0 for clip in self.born for write in clip) else None
-
-    def with_registered(self: Own, given: Bool[Tensor, "B N"]) -> Own:
-        """With the given objects registered at the coming write; those known already stay as they are."""
-        now = given.tolist()
-        born = [
-            [self.writes if fresh and write < 0 else write for fresh, write in zip(*rows, strict=True)]
-            for rows in zip(now, self.born, strict=True)
-        ]
-        return dataclasses.replace(self, born=born, registered=self.registered | given, pairs=_pairs(born, given.device))
 
     def with_anchor(self: Own, anchor: Float[Tensor, "P Cs"]) -> Own:
         """The anchors (of all registered objects) taken over for those that this write registers."""
@@ -58,16 +45,10 @@ class ObjectMemory(Memory):
 
     def grown_fields(self, objects: int) -> dict[str, Any]:
         """The fields that a longer object axis changes."""
-        more = objects - self.objects
-        return {
-            "objects": objects,
-            "born": [clip + [-1] * more for clip in self.born],
-            "registered": F.pad(self.registered, (0, more)),
-            "anchor": F.pad(self.anchor, (0, 0, 0, more)),
-        }
+        return {**super().grown_fields(objects), "anchor": F.pad(self.anchor, (0, 0, 0, objects - self.objects))}
 
 
-@dataclass
+@dataclass(kw_only=True)
 class STMAMemory(ObjectMemory):
     """Spatial memory (reference frames), temporal memory (keys and values) and what is derived from them."""
 
@@ -128,21 +109,3 @@ class STMAMemory(ObjectMemory):
             reference_ids=[self.reference_ids[place] for place in kept],
             pinned=[self.pinned[place] for place in kept],
         )
-
-
-def _pairs(born: list[list[int]], device: torch.device) -> Int[Tensor, "2 P"]:
-    found = [(clip, channel) for clip, row in enumerate(born) for channel, write in enumerate(row) if write >= 0]
-    return torch.tensor(found, dtype=torch.long, device=device).view(-1, 2).T
-
-
-def unregistered(batch: int, objects: int, device: torch.device) -> tuple[list[list[int]], Tensor, Tensor]:
-    """`born`, `registered` and `pairs` while nothing is registered."""
-    born = [[-1] * objects for _ in range(batch)]
-    return born, torch.zeros(batch, objects, dtype=torch.bool, device=device), _pairs(born, device)
-
-
-def spread(values: Float[Tensor, "P *rest"], pairs: Int[Tensor, "2 P"], shape: torch.Size) -> Float[Tensor, "B N *rest"]:
-    """Values of the registered objects at their places of the dense (B, N) axes, zeros elsewhere."""
-    if values.shape[0] == shape.numel():
-        return values.unflatten(0, shape)
-    return values.new_zeros(*shape, *values.shape[1:]).index_put((pairs[0], pairs[1]), values)

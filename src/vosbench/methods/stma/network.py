@@ -16,16 +16,13 @@ from torch import Tensor
 from vosbench.layers.memory_bank import MemoryBank
 from vosbench.layers.tensor_fields import TensorFields
 from vosbench.methods.method import Masks, Prediction
+from vosbench.methods.registration import entering, spread, unregistered
 from vosbench.methods.stma import per_object
 from vosbench.methods.stma.id_association import associate_ids
-from vosbench.methods.stma.memory import ObjectMemory, STMAFeatures, STMAMemory, spread, unregistered
+from vosbench.methods.stma.memory import ObjectMemory, STMAFeatures, STMAMemory
 from vosbench.methods.stma.object_tokens import pooled_value
 from vosbench.methods.stma.parts import Parts
 from vosbench.methods.stma.stml import KeyValue
-
-# A given mask whose largest value stays below this is empty: an absent object is aggregated to 1e-7, a real one, even if
-# resized to a faint spot, to far more.
-EMPTY = 1e-3
 
 
 @dataclass
@@ -44,10 +41,9 @@ class STMA(Parts):
     def start(self, batch: int, objects: int, size: tuple[int, int]) -> ObjectMemory:
         """Nothing registered, nothing written."""
         device = self.mean.device
-        born, registered, pairs = unregistered(batch, objects, device)
         anchor = torch.zeros(batch, objects, self.anchor_dim, device=device)
         kind = STMAMemory if self.options.temporal else per_object.PerObjectMemory
-        return kind(objects=objects, size=size, born=born, registered=registered, pairs=pairs, anchor=anchor)
+        return kind(objects=objects, size=size, anchor=anchor, **unregistered(batch, objects, device))
 
     def grow(self, memory: Any, objects: int) -> ObjectMemory:
         """More channels: without values, anchor and token until they are registered."""
@@ -74,7 +70,7 @@ class STMA(Parts):
 
     def memorize(self, features: STMAFeatures, prediction: Prediction, masks: Masks, memory: Any, frame: int) -> ObjectMemory:
         """Count the read; write if masks are given, in training, or every `write_every` frames."""
-        given = masks.given & (masks.planes.amax((2, 3)) > EMPTY) if memory.objects else masks.given
+        given = entering(masks)
         has_given = bool(given.any())
         due = memory.writes > 0 and (self.training or frame - memory.last_write >= self.options.write_every)
         trace = prediction.trace

@@ -1,18 +1,17 @@
 """The modules of STMA put together, and what both ways of running them share (paper, Figure 2; specification 3)."""
 
-from collections.abc import Callable
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vosbench.errors import ConfigError
-from vosbench.layers.aggregation import logit, soft_aggregate
+from vosbench.layers.aggregation import aggregate_prompts, soft_aggregate
 from vosbench.methods.method import Method, Prompted
+from vosbench.methods.registration import in_passes, spread
 from vosbench.methods.stma.backbone import PatchStem, position_code, stem
 from vosbench.methods.stma.decoder import Decoder
 from vosbench.methods.stma.id_association import KeyProjection
-from vosbench.methods.stma.memory import ObjectMemory, STMAFeatures, spread
+from vosbench.methods.stma.memory import ObjectMemory, STMAFeatures
 from vosbench.methods.stma.object_tokens import ObjectTokens
 from vosbench.methods.stma.options import (
     BackboneOptions,
@@ -99,27 +98,12 @@ class Parts(Method):
         return STMAFeatures(image, tokens + position.to(tokens.dtype), fine4, fine8)
 
     def merge(self, prob: Float[Tensor, "B K H W"], prompted: Prompted) -> Float[Tensor, "B K H W"]:
-        """Given masks replace their channels and clear the others below them; then all are aggregated again, so that a
-        prompt is remembered in the same form as a prediction (specification 5.2, step 5)."""
-        given = prompted.given[:, :, None, None]
-        planes = prompted.planes * given
-        covered = planes.amax(1, keepdim=True) if planes.shape[1] else prob[:, :1] * 0
-        objects = torch.where(given, planes, prob[:, 1:] * (1 - covered))
-        return soft_aggregate(logit(objects), torch.ones_like(prompted.given)).softmax(1)
+        """A prompt is remembered in the same form as a prediction (specification 5.2, step 5)."""
+        return aggregate_prompts(prob, prompted.planes, prompted.given)
 
     def as_map(self, tokens: Float[Tensor, "P L C"], size: tuple[int, int]) -> Float[Tensor, "P C h w"]:
         """Tokens of a frame of that size (H, W) as a map."""
         return tokens.transpose(1, 2).unflatten(2, (size[0] // self.stride, size[1] // self.stride))
-
-    def in_passes(
-        self, function: Callable[[Tensor, Tensor, Tensor], Tensor], pairs: Int[Tensor, "2 P"]
-    ) -> Float[Tensor, "P *rest"]:
-        """`function(number, clip, channel)` over the registered objects, at most `objects_per_pass` at once."""
-        number = torch.arange(pairs.shape[1], device=pairs.device)
-        length = self.objects_per_pass or max(1, len(number))
-        passes = zip(number.split(length), pairs[0].split(length), pairs[1].split(length), strict=True)
-        parts = [function(*indices) for indices in passes]
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def id_values(
         self,
@@ -141,7 +125,7 @@ class Parts(Method):
             others = torch.zeros_like(own) if per_object else (total[clip] - own).clamp(min=0)
             return value(features.image[clip], own, others, final[number if per_object else clip])
 
-        return self.in_passes(encode, pairs)
+        return in_passes(encode, pairs, self.objects_per_pass)
 
     def decode(
         self,
@@ -164,7 +148,7 @@ class Parts(Method):
             x = final[number] if read is None else torch.cat([final[clip], read[clip, channel]], 1)
             return self.decoder(x, skip4[fine], skip8[fine])
 
-        logits = spread(self.in_passes(decode, memory.pairs), memory.pairs, memory.registered.shape)
+        logits = spread(in_passes(decode, memory.pairs, self.objects_per_pass), memory.pairs, memory.registered.shape)
         return soft_aggregate(logits, memory.registered)
 
     def nobody(self, features: STMAFeatures, memory: ObjectMemory) -> Float[Tensor, "B K h w"]:

@@ -14,14 +14,15 @@ from torch.nn import functional as F
 
 from vosbench.layers.tensor_fields import TensorFields
 from vosbench.methods.method import Masks, Prediction
-from vosbench.methods.stma.memory import ObjectMemory, STMAFeatures, spread
+from vosbench.methods.registration import in_passes, spread
+from vosbench.methods.stma.memory import ObjectMemory, STMAFeatures
 from vosbench.methods.stma.parts import Parts
 from vosbench.methods.stma.stml import KeyValue
 
 FIRST = -1  # stands for the registration frame among the numbers of writes
 
 
-@dataclass
+@dataclass(kw_only=True)
 class PerObjectMemory(ObjectMemory):
     """Reference tokens and largest values per object: of its registration frame, and of the latest writes after it."""
 
@@ -145,7 +146,7 @@ def _associated(parts: Parts, features: STMAFeatures, memory: PerObjectMemory) -
         passes.append(filled)
         return parts.stml.read(test, filled, mask)
 
-    final = parts.in_passes(associate, memory.pairs)
+    final = in_passes(associate, memory.pairs, parts.objects_per_pass)
     if parts.training or not parts.cache_kept:
         return final, []
     return final, memory.cache or [

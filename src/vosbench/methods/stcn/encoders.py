@@ -1,0 +1,47 @@
+"""Encoders of STCN: what a frame is asked by and asks with, and what is remembered of each object (paper, Figure 2)."""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from vosbench.layers.conv_blocks import CBAM, ResBlock
+from vosbench.layers.joined_inputs import res_block_of_both
+from vosbench.layers.trunk import Trunk, TrunkOptions
+
+
+class ValueEncoder(nn.Module):
+    """Image, own mask and the other objects' masks through a light trunk, fused with the frame's deepest map."""
+
+    def __init__(self, trunk: TrunkOptions, deep_channels: int, dim: int) -> None:
+        super().__init__()
+        # Two planes more than the image. The public network's convolutions have biases here, though batch norms follow.
+        self.trunk = Trunk(trunk, key="method.value_trunk.pretrained", indices=(3,), planes=2, biases=True)
+        self.fuser = Fuser(self.trunk.channels[-1], deep_channels, dim)
+
+    def forward(
+        self,
+        image: Float[Tensor, "P 3 H W"],
+        own: Float[Tensor, "P 1 H W"],
+        others: Float[Tensor, "P 1 H W"],
+        deep: Float[Tensor, "B C h w"],
+        clip: Int[Tensor, " P"],
+    ) -> Float[Tensor, "P Cv h w"]:
+        """Value of each object of a frame. `image` is normalised, masks are soft, `deep` is the key encoder's map of each clip
+        and `clip` the one that an object is in."""
+        return self.fuser(self.trunk(torch.cat([image, own, others], 1))[0], deep, clip)
+
+
+class Fuser(nn.Module):
+    """Residual block over both maps, CBAM, residual block."""
+
+    def __init__(self, own_channels: int, deep_channels: int, dim: int) -> None:
+        super().__init__()
+        self.block1 = ResBlock(own_channels + deep_channels, dim)
+        self.attention = CBAM(dim)
+        self.block2 = ResBlock(dim, dim)
+
+    def forward(
+        self, x: Float[Tensor, "P C h w"], deep: Float[Tensor, "B C2 h w"], clip: Int[Tensor, " P"]
+    ) -> Float[Tensor, "P Cv h w"]:
+        x = res_block_of_both(self.block1, x, deep, clip)
+        return self.block2(x + self.attention(x))
