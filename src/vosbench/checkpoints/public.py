@@ -7,7 +7,6 @@ import importlib
 import importlib.util
 import logging
 import pkgutil
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import ModuleType
@@ -35,11 +34,18 @@ class PublicCheckpoint:
         """Tell the log which network it is, and what of the file is not used; `unexpected` are weights, by our names, for which
         the network has no place."""
         log.info("%s: %s, of %s; its network is %s", origin, self.official.name, self.family, self.official.words)
-        for reason, count in Counter(self.converted.ignored.values()).items():
-            log.info("%s: %d keys are left out: %s", origin, count, reason)
+        for reason in dict.fromkeys(self.converted.ignored.values()):
+            keys = [key for key, why in self.converted.ignored.items() if why == reason]
+            log.info("%s: left out: %s (%s)", origin, listed(keys), reason)
         unused = [*self.converted.unplaced, *(self.converted.sources.get(name, name) for name in unexpected)]
         if unused:
             log.warning("%s: %d keys have no place in this network and are not used: %s", origin, len(unused), ", ".join(unused))
+
+
+def listed(keys: list[str], most: int = 4) -> str:
+    """Some of the keys, and how many there are more."""
+    more = len(keys) - most
+    return ", ".join(keys[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def families() -> list[ModuleType]:
