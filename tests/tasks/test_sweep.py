@@ -3,7 +3,7 @@
 import pytest
 
 from vosbench.errors import ConfigError
-from vosbench.tasks.run_folder import Status, read_config, read_json, read_status, write_status
+from vosbench.tasks.run_folder import Status, read_config, read_json, read_status, write_json, write_status
 from vosbench.tasks.sweep import conclude, is_done, job_name, jobs, prepare_job
 
 
@@ -70,3 +70,24 @@ def test_the_table_tells_each_job_and_the_spread_over_seeds(tmp_path):
     content = read_json(tmp_path / "sweep.json")
     assert [row["status"] for row in content["jobs"]] == ["done", "done", "done", "failed"]
     assert content["over_seeds"][0]["J"] == {"mean": pytest.approx(0.8), "std": pytest.approx(0.1)}
+
+
+def test_the_table_tells_how_objects_with_an_attribute_fare_over_the_seeds(tmp_path):
+    attributes = {"a": {"1": ["small"], "2": []}, "b": {"1": ["late", "small"]}}
+    for seed, score in ((1, 0.40), (2, 0.60)):
+        for method, better in (("stma", 0.0), ("aot", 0.1)):
+            folder = prepare_job(tmp_path, [f"+method={method}", f"seed={seed}"], {"seed": seed})
+            ended(folder, float(seed), {"J": score, "F": score, "J&F": score})
+            small, other = {"J_mean": score + better, "F_mean": score}, {"J_mean": 0.1, "F_mean": 0.1}
+            sequences = {"a": {"objects": {"1": small, "2": other}}, "b": {"objects": {"1": other}}}
+            write_json(folder / "scores.json", {"sequences": sequences})
+            write_json(folder / "attributes.json", attributes)
+
+    text = conclude(tmp_path)
+
+    # small: (0.4 + 0.1) / 2 and (0.6 + 0.1) / 2; the other method has 5 points of J&F more on one of the two
+    lines = [line.split() for line in text.splitlines()]
+    assert ["J&F", "by", "attribute", "late", "(1)", "small", "(2)"] in lines
+    assert ["+method=stma", "10.0", "30.0"] in lines
+    assert ["+method=aot", "10.0", "32.5"] in lines
+    assert read_json(tmp_path / "sweep.json")["over_attributes"][0]["attributes"]["small"]["objects"] == 2

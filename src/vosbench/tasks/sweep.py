@@ -15,6 +15,7 @@ from typing import Any
 
 from vosbench.configuration.comparison import changes
 from vosbench.errors import ConfigError
+from vosbench.metrics.summary import mean_by_attribute
 from vosbench.tasks.run_folder import (
     CONFIG,
     ENVIRONMENT,
@@ -31,6 +32,7 @@ from vosbench.tasks.run_folder import (
 
 LONGEST_NAME = 120  # characters; file systems take 255 bytes
 SCORES = ("J", "F", "J&F")
+SCORES_FILE, ATTRIBUTES = "scores.json", "attributes.json"  # of a job's folder
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,7 @@ def conclude(sweep_dir: Path) -> str:
     all_jobs, shared = without_shared(jobs(sweep_dir))
     rows = [_row(job) for job in all_jobs]
     seeds = over_seeds(all_jobs)
+    attributes = over_attributes(all_jobs)
     write_json(
         sweep_dir / "sweep.json",
         {
@@ -101,13 +104,16 @@ def conclude(sweep_dir: Path) -> str:
                 row | {"folder": job.folder.name, "error": job.status.error} for row, job in zip(rows, all_jobs, strict=True)
             ],
         }
-        | ({"over_seeds": seeds} if seeds else {}),
+        | ({"over_seeds": seeds} if seeds else {})
+        | ({"over_attributes": attributes} if attributes else {}),
     )
     header = ["job", "status", *SCORES, "seconds"]
     table = [[_shown(row[column], column) for column in header] for row in rows]
     tables = [(header, table)]
     if seeds:
         tables.append((["over seeds", "seeds", *SCORES], [_seed_cells(entry) for entry in seeds]))
+    if attributes:
+        tables.append(_attribute_table(attributes))
     errors = [f"{job.named()}: {job.status.error}" for job in all_jobs if job.status.error]
     title = [f"All jobs: {' '.join(shared)}"] if shared else []
     write_atomically(sweep_dir / "sweep.md", "\n\n".join([*title, *(_markdown(*each) for each in tables), *errors]) + "\n")
@@ -122,14 +128,19 @@ def without_shared(all_jobs: list[Job]) -> tuple[list[Job], list[str]]:
     return [replace(job, overrides=[text for text in job.overrides if text not in shared]) for job in all_jobs], shared
 
 
-def over_seeds(all_jobs: Sequence[Job]) -> list[dict[str, Any]]:
-    """Mean and sample standard deviation of each score over the seeds of one composition; empty when no seed is swept."""
+def compositions(all_jobs: Sequence[Job]) -> dict[str, list[Job]]:
+    """The scored jobs that differ in nothing but their seed, by the overrides that they share."""
     groups: dict[str, list[Job]] = {}
     for job in all_jobs:
-        if any(text.lstrip("+").startswith("seed=") for text in job.overrides) and job.status.scores:
+        if job.status.scores:
             groups.setdefault(job.named(without="seed") or "all", []).append(job)
+    return groups
+
+
+def over_seeds(all_jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    """Mean and sample standard deviation of each score over the seeds of one composition; empty when no seed is swept."""
     entries = []
-    for name, members in groups.items():
+    for name, members in compositions(all_jobs).items():
         if len(members) > 1:
             entry: dict[str, Any] = {"job": name, "seeds": len(members)}
             for score in SCORES:
@@ -138,6 +149,39 @@ def over_seeds(all_jobs: Sequence[Job]) -> list[dict[str, Any]]:
                     entry[score] = {"mean": statistics.fmean(values), "std": statistics.stdev(values)}
             entries.append(entry)
     return entries
+
+
+def over_attributes(all_jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    """J&F of the objects with an attribute ("small", say), its mean over the seeds of one composition, and how many objects
+    there are; empty where the data set tells of none."""
+    entries = []
+    for name, members in compositions(all_jobs).items():
+        means = [
+            mean_by_attribute(read_json(job.folder / SCORES_FILE) or {"sequences": {}}, read_json(job.folder / ATTRIBUTES) or {})
+            for job in members
+        ]
+        known = sorted(set.intersection(*(set(found) for found in means)))
+        if known:
+            attributes = {
+                attribute: {
+                    "J&F": statistics.fmean(found[attribute]["J&F"] for found in means),
+                    "objects": means[0][attribute]["objects"],
+                }
+                for attribute in known
+            }
+            entries.append({"job": name, "seeds": len(members), "attributes": attributes})
+    return entries
+
+
+def _attribute_table(entries: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """J&F by attribute: a column each, with the number of objects in its head."""
+    objects = {name: found["objects"] for entry in entries for name, found in entry["attributes"].items()}
+    header = ["J&F by attribute", *(f"{name} ({count})" for name, count in sorted(objects.items()))]
+    rows = []
+    for entry in entries:
+        cells = [entry["attributes"].get(name) for name in sorted(objects)]
+        rows.append([entry["job"], *("-" if cell is None else f"{100 * cell['J&F']:.1f}" for cell in cells)])
+    return header, rows
 
 
 def _row(job: Job) -> dict[str, Any]:
