@@ -207,7 +207,7 @@ def test_the_affinity_branch_says_nothing_until_its_columns_learn_and_then_to_th
     assert not [key for key in without.state_dict() if "capa" in key]
     channels = without.decoder.adapter_4x.in_channels
     state = without.state_dict()
-    weight = torch.zeros_like(beside.decoder.adapter_4x.weight)
+    weight = beside.decoder.adapter_4x.weight.detach().clone()
     weight[:, :channels] = state.pop("decoder.adapter_4x.weight")
     beside.load_state_dict({**state, "decoder.adapter_4x.weight": weight}, strict=False)
     off, on = stream(without, video, {0: given}), stream(beside, video, {0: given})

@@ -96,16 +96,10 @@ class AOT(Method):
         image = ((frames - self.mean) / self.deviation).clone(memory_format=torch.channels_last)
         f4, f8, f16, deepest = self.encoder(image)
         if self.capa is not None:
-            f4 = torch.cat([f4, self._affinity(image, f4)], 1)
+            # g of specification 3.11, of the same image
+            f4 = torch.cat([f4, self._resized(self.capa.features(image), (f4.shape[2], f4.shape[3]))], 1)
         tokens = self.projector(deepest).flatten(2).transpose(1, 2)
         return AOTFeatures(tokens, *self.decoder.skips(f4, f8, f16))
-
-    def _affinity(self, image: Float[Tensor, "B 3 H W"], f4: Float[Tensor, "B C h4 w4"]) -> Float[Tensor, "B q h4 w4"]:
-        """g of specification 3.11, of the same image."""
-        capa = self.capa
-        assert capa is not None
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not capa.freeze):
-            return self._resized(capa.features(image), (f4.shape[2], f4.shape[3]))
 
     def start(self, batch: int, objects: int, size: tuple[int, int]) -> AOTMemory:
         """Nothing registered, nothing remembered."""
