@@ -1,10 +1,12 @@
-"""Attention of AOT's blocks against plain loops and dense attention."""
+"""Attention of AOT's blocks against plain loops and dense attention, and its identities against a convolution."""
 
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from vosbench.methods.aot_capa.attention import attend, heads_apart, heads_joined, window_attention
+from vosbench.methods.aot_capa.identity_bank import IdentityBank
 from vosbench.methods.aot_capa.lstt import ShortTermAttention
 
 GRID, HEADS, DEPTH, VALUE = (5, 6), 2, 4, 6
@@ -91,3 +93,14 @@ def test_gradients_of_a_window_are_those_of_the_loops():
     expected = torch.autograd.grad((torch.stack(rows, 2) * weight).sum(), looped)
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize(("align_corners", "size"), [(True, (33, 49)), (False, (32, 48))])
+def test_the_identity_of_a_map_looked_up_is_the_convolution_of_its_one_hot_form(align_corners, size):
+    torch.manual_seed(0)
+    bank = IdentityBank(3, 8, align_corners=align_corners, norm=True)
+    label_map = torch.randint(4, (2, *size))
+    one_hot = F.one_hot(label_map, 4).permute(0, 3, 1, 2).float()
+    with torch.no_grad():  # where the table is looked up
+        torch.testing.assert_close(bank.embed(label_map), bank(one_hot), rtol=0, atol=1e-5)
+    torch.testing.assert_close(bank.embed(label_map), bank(one_hot), rtol=0, atol=1e-6)
