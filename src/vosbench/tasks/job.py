@@ -138,6 +138,8 @@ def start_logging(run_dir: Path) -> None:
     # The batch sampler resumes by the step counter (see clips.datamodule), which Lightning cannot know.
     warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
     warnings.filterwarnings("ignore", module="pytorch_lightning.utilities._pytree")
+    # Frozen parts are meant to be; the chain itself says which they are.
+    warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode.*")
 
 
 def _worth_reading(record: logging.LogRecord) -> bool:
