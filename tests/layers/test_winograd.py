@@ -5,8 +5,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from vosbench.layers.conv_blocks import ResBlock
-from vosbench.layers.joined_inputs import conv_of_both, res_block_of_both
 from vosbench.layers.winograd import Conv3x3, convolved, use_winograd
 
 
@@ -60,10 +58,3 @@ def test_a_network_of_others_keeps_its_weights_under_their_names():
 
 def test_no_image_gives_no_map():
     assert convolved(torch.zeros(0, 64, 32, 32), torch.zeros(64, 64, 3, 3), None).shape == (0, 64, 32, 32)
-
-
-def test_the_common_half_done_once_gives_the_whole():
-    own, common, clip = torch.randn(3, 4, 5, 6), torch.randn(2, 7, 5, 6), torch.tensor([0, 1, 1])
-    joined, conv, block = torch.cat([own, common[clip]], 1), Conv3x3(11, 5), ResBlock(11, 5)
-    torch.testing.assert_close(conv_of_both(conv, own, common, clip), conv(joined))
-    torch.testing.assert_close(res_block_of_both(block, own, common, clip), block(joined))

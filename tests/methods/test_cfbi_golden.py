@@ -9,11 +9,13 @@ from torch import Tensor
 from tests.goldens import fill, needs_golden, official_shapes, official_state, outputs
 from tests.methods.cfbi_cases import cfbi
 from tests.methods.stma_cases import prompted
+from vosbench.checkpoints.load import load
+from vosbench.inference.session import Session
 from vosbench.methods.cfbi_fgstm.entries import Entries
 from vosbench.methods.cfbi_fgstm.network import CFBI
 from vosbench.methods.cfbi_fgstm.official import converted
 from vosbench.methods.cfbi_fgstm.pooling import mean_inside_and_outside
-from vosbench.methods.method import Masks, Step
+from vosbench.methods.method import Masks, Prediction, Step
 
 NAME, SIZE = "cfbip_r101", (129, 161)
 pytestmark = needs_golden(NAME)
@@ -118,11 +120,27 @@ def test_an_object_that_joins_later(published, frames):
         assert_same_labels(late[t].prob[0], golden["join_label"][t - 1])
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_a_public_file_is_all_that_a_session_needs(frames, late):
+    # given the colours as they come: the golden takes no notice of their order, the network of a public file turns it round
+    golden, method = outputs(NAME), load({"state_dict": official_state(NAME)})
+    prompts = {0: planes(1), 1: planes(2)} if late else {0: planes(1, 2)}
+    session, labels = Session(method), golden["join_label" if late else "base_label"]
+    assert method.channel_order == "bgr"
+    for t, frame in enumerate(frames[: 1 + len(labels)]):
+        given = {channel + 1: mask.numpy() for channel, mask in prompts.get(t, {}).items()}
+        prob = session.step(frame[0].flip(0).permute(1, 2, 0), given)
+        if t:
+            assert_same_labels(prob, labels[t - 1])
+        if t and not late:
+            torch.testing.assert_close(prob, golden["base_prob"][t - 1], rtol=0, atol=PROB)
+
+
 @torch.no_grad()
 def test_the_mean_of_plain_and_mirrored(published, frames):
     # given two branches with a memory each, which remember the labels of their mean
     golden, method = outputs(NAME), published()
-    branches = [method.start(1, 2, SIZE) for _ in range(2)]
+    branches, nothing = [method.start(1, 2, SIZE) for _ in range(2)], Prediction(torch.empty(1, 3, 0, 0))
     probs = [torch.stack([1 - sum(planes(1, 2).values()), *planes(1, 2).values()])[None]]
     for t, frame in enumerate(frames[:3]):
         seen = [method.encode(view) for view in (frame, frame.flip(3))]
@@ -131,7 +149,7 @@ def test_the_mean_of_plain_and_mirrored(published, frames):
             probs.append((found[0] + found[1].flip(3)) / 2)
         given = torch.full((1, 2), t == 0)
         views = [Masks(probs[t], given), Masks(probs[t].flip(3), given)]
-        branches = [method.memorize(x, None, v, m, t) for x, v, m in zip(seen, views, branches, strict=True)]
+        branches = [method.memorize(x, nothing, v, m, t) for x, v, m in zip(seen, views, branches, strict=True)]
     torch.testing.assert_close(probs[2][0], golden["flip_prob_last"], rtol=0, atol=PROB)
     for t in (1, 2):
         assert_same_labels(probs[t][0], golden["flip_label"][t - 1])

@@ -44,15 +44,6 @@ def test_maps_side_by_side_are_mixed_like_maps_put_together(parts):
     torch.testing.assert_close(stacked.mixed(weight, factor), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_mixing_on_an_accelerator_takes_the_other_way_to_the_same_numbers(parts, monkeypatch):
-    from vosbench.methods.cfbi_fgstm import stacked as module
-
-    maps, weight = torch.randn(5, 4, 6, 7), torch.randn(5, 8, 4)
-    flat = module.locations(maps)
-    product = torch.bmm(flat, weight.transpose(1, 2)).unflatten(1, (6, 7)).permute(0, 3, 1, 2)
-    torch.testing.assert_close(module.own_conv1x1(maps, weight), product, rtol=1e-4, atol=1e-5)
-
-
 def test_a_block_over_maps_side_by_side_is_the_block_over_the_maps_put_together(parts):
     stacked, together = parts
     torch.manual_seed(1)

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from vosbench.methods.cfbi_fgstm.entries import Entries
-from vosbench.methods.cfbi_fgstm.global_matching import FAR, Labelled, nearest_distances, on_grid
+from vosbench.methods.cfbi_fgstm.global_matching import FAR, SCORES, Labelled, nearest_distances, on_grid
 from vosbench.methods.cfbi_fgstm.local_matching import Windows, all_at_once, local_distances, row_by_row
 from vosbench.methods.cfbi_fgstm.matching import Matching, of_nearest_other
 from vosbench.methods.cfbi_fgstm.options import MatchingOptions
@@ -34,7 +34,8 @@ def looped_local(query: Tensor, previous: Tensor, label_map: Tensor, windows: Wi
     """The definition, pixel by pixel."""
     batch, _, height, width = query.shape
     found = torch.full((batch, COUNT, len(windows.sizes), height, width), FAR)
-    offsets = range(-windows.reach, windows.reach + 1, windows.rate)
+    reach = windows.steps[-1] * windows.rate
+    offsets = range(-reach, reach + 1, windows.rate)
     for b in range(batch):
         for y in range(height):
             for x in range(width):
@@ -50,11 +51,16 @@ def looped_local(query: Tensor, previous: Tensor, label_map: Tensor, windows: Wi
     return found
 
 
-@pytest.mark.parametrize("implementation", [all_at_once, row_by_row])
-@pytest.mark.parametrize("windows", [Windows([0, 2, 4], 2), Windows([1, 3], 1), Windows([1, 5], 2), Windows([9], 3)])
-def test_local_matching_equals_the_loop_over_pixels(implementation, windows):
+AT_ONCE, ROW_BY_ROW = 2**40, 0  # bytes that comparing all offsets at once may take
+
+
+@pytest.mark.parametrize("allowed", [AT_ONCE, ROW_BY_ROW])
+@pytest.mark.parametrize(
+    "windows", [Windows([0, 2, 4], 2), Windows([1, 3], 1), Windows([1, 5], 2), Windows([2, 3], 2), Windows([9], 3)]
+)
+def test_local_matching_equals_the_loop_over_pixels(allowed, windows):
     query, previous, label_map = maps(2, 6, 7)
-    distances = implementation(query, previous, label_map, COUNT, windows)
+    distances = local_distances(query, previous, label_map, count=COUNT, windows=windows, parallel_bytes=allowed)
     torch.testing.assert_close(distances, looped_local(query, previous, label_map, windows), rtol=0, atol=1e-5)
 
 
@@ -62,9 +68,9 @@ def test_both_forms_of_local_matching_have_the_same_gradient():
     query, previous, label_map = maps(2, 9, 8)
     weight = torch.rand(2, COUNT, 2, 9, 8)
     gradients = []
-    for implementation in (all_at_once, row_by_row):
+    for allowed in (AT_ONCE, ROW_BY_ROW):
         leaves = [query.clone().requires_grad_(), previous.clone().requires_grad_()]
-        distances = implementation(*leaves, label_map, COUNT, Windows([2, 4], 2))
+        distances = local_distances(*leaves, label_map, count=COUNT, windows=Windows([2, 4], 2), parallel_bytes=allowed)
         (torch.tanh(distances / 2) * weight).sum().backward()
         gradients.append([leaf.grad for leaf in leaves])
     for one, other in zip(*gradients, strict=True):
@@ -89,7 +95,7 @@ def test_the_form_of_local_matching_follows_the_memory_it_would_take(monkeypatch
 
 def test_a_larger_window_never_raises_a_map_and_window_zero_finds_the_pixel_itself():
     query, _, label_map = maps(1, 7, 9)
-    distances = row_by_row(query, query, label_map, COUNT, Windows([0, 1, 3], 1))
+    distances = row_by_row(query, query, label_map, COUNT, [0, 1, 3])
     assert (distances[:, :, 1:] <= distances[:, :, :-1]).all()
     own = label_map[0] != 255
     at_home = distances[0, label_map[0].clamp(max=2), 0, torch.arange(7)[:, None], torch.arange(9)]
@@ -109,7 +115,7 @@ def looped_global(query: Tensor, references: list[tuple[Tensor, Tensor]]) -> Ten
 
 
 def test_global_matching_equals_the_loop_over_reference_pixels(monkeypatch):
-    monkeypatch.setattr("vosbench.methods.cfbi_fgstm.global_matching.SCORES", 100)  # several chunks
+    monkeypatch.setitem(SCORES, "cpu", 100)  # several chunks
     query, reference, label_map = maps(2, 6, 7)
     pairs = [(reference[0], label_map[0]), (reference[1], label_map[1].clamp(min=2))]  # no background in the second
     kept = [Labelled.of(embedding, labels, COUNT) for embedding, labels in pairs]
@@ -171,7 +177,7 @@ def test_maps_stand_in_the_published_order():
     entries = Entries([0, 0, 0], [0, 1, 2])
     kept = [[method.reference(previous, label_map, COUNT)[0][0]]]
     found = method.maps(query, kept, previous, label_map, bias, entries)
-    distances = all_at_once(query, previous, label_map, COUNT, Windows([1, 2, 3], 1))[0]
+    distances = all_at_once(query, previous, label_map, COUNT, [1, 2, 3])[0]
     local = torch.tanh((distances + bias[:, None, None, None]) / 2)
     assert found.shape == (3, method.num_maps, 8, 8) == (3, 9, 8, 8)
     torch.testing.assert_close(found[:, 1:4], local[:, [2, 0, 1]], rtol=0, atol=1e-5)

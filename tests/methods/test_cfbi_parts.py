@@ -8,7 +8,6 @@ from torch import nn
 from torch.nn import functional as F
 
 from vosbench.methods.cfbi_fgstm.bottom_up_path import BottomUpPath
-from vosbench.methods.cfbi_fgstm.conv_norm import norm_groups
 from vosbench.methods.cfbi_fgstm.feature_pyramid_attention import FeaturePyramidAttention
 from vosbench.methods.cfbi_fgstm.fusion_net import FusionNet, fusion_loss
 from vosbench.methods.cfbi_fgstm.object_context import ObjectContext
@@ -56,11 +55,6 @@ def frame_of(maps: torch.Tensor) -> torch.Tensor:
 def test_an_add_on_has_as_many_parameters_as_the_specification_says(module, count):
     with torch.device("meta"):
         assert parameters(module()) == count
-
-
-@pytest.mark.parametrize(("channels", "groups"), [(64, 32), (512, 32), (100, 25), (12, 6), (24, 12), (48, 24)])
-def test_the_groups_of_a_norm_are_those_published(channels, groups):
-    assert norm_groups(channels) == groups
 
 
 def test_fresh_object_context_changes_nothing():

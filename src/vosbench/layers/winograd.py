@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 # Below either the transforms cost more than the products save.
-LEAST_CHANNELS, LEAST_PIXELS = 64, 1024
+LEAST_CHANNELS, LEAST_PIXELS = 64, 768
 
 
 class Conv3x3(nn.Conv2d):
@@ -44,6 +44,14 @@ def use_winograd(network: nn.Module) -> None:
             faster = Conv3x3(module.in_channels, module.out_channels, bias=False)
             faster.weight, faster.bias = module.weight, module.bias
             network.set_submodule(name, faster)
+
+
+def use_channels_last(network: nn.Module) -> None:
+    """Let convolutions keep their weights with the channels as the fastest axis, but for those of `Conv3x3`, which NNPACK
+    wants the other way round."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d) and not isinstance(module, Conv3x3):
+            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def _has_the_shape(conv: nn.Conv2d) -> bool:

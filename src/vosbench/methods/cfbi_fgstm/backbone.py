@@ -1,5 +1,7 @@
 """The backbone: a residual network from timm at output stride 16, with the public code's multi-grid (specification 3.1)."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -18,7 +20,7 @@ class Backbone(nn.Module):
         trained = bool(options.pretrained)
         # timm begins with residual branches of gain zero, which frozen would be dead for ever.
         start = {} if trained else {"zero_init_last": False}
-        self.trunk = timm_network(
+        trunk: Any = timm_network(
             options.name,
             pretrained=trained,
             key="method.backbone.pretrained",
@@ -27,7 +29,8 @@ class Backbone(nn.Module):
             out_indices=(1, 2, 4),
             **start,
         )
-        self.channels: list[int] = self.trunk.feature_info.channels()
+        self.trunk = trunk
+        self.channels: list[int] = trunk.feature_info.channels()
         if options.multi_grid is not None:
             self._dilate(options.multi_grid)
         if options.norm == "frozen":

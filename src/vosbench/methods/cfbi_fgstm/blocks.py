@@ -2,6 +2,7 @@
 instance gate (specification 3.0, 3.10)."""
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -11,7 +12,11 @@ EPSILON = 1e-5
 
 
 def group_count(channels: int) -> int:
-    """Groups of a GroupNorm: the largest divisor of the channels that is at most 32 and leaves two channels to a group."""
+    """Groups of a GroupNorm: the largest divisor of the channels that is at most 32 and leaves two channels to a group.
+
+    32 for 64 to 512 channels and 25 for 100, as published; never one channel alone, so that a map of one pixel still has
+    something to normalise.
+    """
     most = min(32, channels // 2)
     return next(groups for groups in range(most, 0, -1) if channels % groups == 0)
 
@@ -40,7 +45,7 @@ class ConvNorm(nn.Module):
         groups: int = 1,
         bias: bool = False,
         norm: Callable[[int], nn.Module] = group_norm,
-        fan: str = "fan_out",
+        fan: Literal["fan_in", "fan_out"] = "fan_out",
     ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vosbench.methods.cfbi_fgstm.blocks import ConvNorm
-from vosbench.methods.cfbi_fgstm.conv_norm import zero_conv
+from vosbench.methods.cfbi_fgstm.plain_conv import zero_conv
 
 
 class BottomUpPath(nn.Module):

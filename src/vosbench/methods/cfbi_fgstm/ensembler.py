@@ -10,7 +10,7 @@ from vosbench.methods.cfbi_fgstm.entries import Entries
 from vosbench.methods.cfbi_fgstm.gated_blocks import Bottleneck, GatedASPP
 from vosbench.methods.cfbi_fgstm.options import HeadOptions
 from vosbench.methods.cfbi_fgstm.resizing import conv3x3_of_enlarged
-from vosbench.methods.cfbi_fgstm.stacked import ClipMap, Own, Stacked, locations
+from vosbench.methods.cfbi_fgstm.stacked import ClipMap, Own, Stacked
 
 NEVER = -1e4  # logit of a channel that holds no object; finite in every precision
 
@@ -109,8 +109,8 @@ class Decoder(nn.Module):
         y = F.relu(self.second(scaled(y, self.gate2(vector))), inplace=True)
         filters = torch.stack([self.own_filter(vector), self.background_filter(vector)], 2)
         weight, bias = filters[:, :-1], filters[:, -1:]
-        scores = torch.baddbmm(bias.to(y.dtype), locations(y), weight.to(y.dtype))
-        own, background = scores.unflatten(1, y.shape[2:]).unbind(3)
+        scores = torch.baddbmm(bias.transpose(1, 2).to(y.dtype), weight.transpose(1, 2).to(y.dtype), y.flatten(2))
+        own, background = scores.unflatten(2, y.shape[2:]).unbind(1)
         return own, background
 
 

@@ -38,7 +38,7 @@ class Bottleneck(nn.Module):
         y = self.expand(y)
         if self.shortcut is None:
             assert isinstance(x, Tensor)
-            return F.relu(torch.addcmul(y, x, gate[:, :, None, None].to(x.dtype)), inplace=True)
+            return F.relu(y.addcmul_(x, gate[:, :, None, None].to(x.dtype)), inplace=True)
         if isinstance(x, Tensor) and self.stride > 1:
             stacked = Stacked(Own(x[:, :, :: self.stride, :: self.stride]))
         direct = self.shortcut.norm(stacked.mixed(self.shortcut.conv.weight.flatten(1), gate))

@@ -1,5 +1,6 @@
 """Global matching: the nearest reference pixel of every entry (specification 3.6)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +11,8 @@ from torch.nn import functional as F
 from vosbench.methods.cfbi_fgstm.pooling import slots_of
 
 FAR = 5e4  # distance to an entry without pixels: its map is 1 everywhere
-SCORES = 2**22  # numbers of the table of distances that is held at once: 16 MiB
+# Numbers of the table of distances that are held at once: what a processor's cache keeps, and what an accelerator wants.
+SCORES = {"cpu": 2**18, "cuda": 2**26}
 
 
 def on_grid(label_map: Int[Tensor, "B h w"], rate: int, min_pixels: int, count: int) -> Int[Tensor, "B h w"]:
@@ -49,9 +51,8 @@ class Labelled:
 def nearest_distances(query: Float[Tensor, "m h w"], references: list[Labelled], count: int) -> Float[Tensor, "K h w"]:
     """Squared distance of every pixel to the nearest reference pixel of every entry, `FAR` for an entry that has none.
 
-    ``|a|^2 + |b|^2 - 2 a.b`` is one matrix product over the labelled pixels, of which each entry's are neighbours, so that
-    its minimum is that of a block of columns. To train, only the winners are looked for in this way, and their distances are
-    worked out again with a gradient.
+    ``|a|^2 + |b|^2 - 2 a.b`` is a matrix product with each entry's labelled pixels, some rows of it at a time. To train, only the
+    winners are looked for in this way, and their distances are worked out again with a gradient.
     """
     with torch.autocast(query.device.type, enabled=False):
         vectors = query.float().flatten(1).T  # L m
@@ -66,33 +67,29 @@ def nearest_distances(query: Float[Tensor, "m h w"], references: list[Labelled],
         return torch.stack([absent if one is None else one for one in nearest]).unflatten(1, query.shape[1:])
 
 
-def _blocks(reference: Labelled) -> list[tuple[int, int, int]]:
-    """Entry, start and stop of every entry that has pixels."""
-    found, start = [], 0
-    for number, length in enumerate(reference.counts):
-        if length:
-            found.append((number, start, start + length))
-        start += length
-    return found
-
-
 def _lowest(vectors: Float[Tensor, "L m"], reference: Labelled) -> dict[int, Tensor]:
-    length, blocks = max(1, SCORES // max(1, len(reference.norm))), _blocks(reference)
-    parts: dict[int, list[Tensor]] = {number: [] for number, _, _ in blocks}
-    for some in vectors.split(length):
-        score = torch.addmm(reference.norm, some, reference.embedding.T, alpha=-2)
-        own = some.square().sum(1)
-        for number, start, stop in blocks:
-            parts[number].append(score[:, start:stop].amin(1) + own)
-    return {number: torch.cat(part) for number, part in parts.items()}
+    own = vectors.square().sum(1)
+    return {number: lowest + own for number, (_, lowest) in _reduced(vectors, reference, lambda score: score.amin(1)).items()}
 
 
 def _of_winners(vectors: Float[Tensor, "L m"], reference: Labelled) -> dict[int, Tensor]:
-    length, blocks = max(1, SCORES // max(1, len(reference.norm))), _blocks(reference)
-    places: dict[int, list[Tensor]] = {number: [] for number, _, _ in blocks}
     with torch.no_grad():
-        for some in vectors.split(length):
-            score = torch.addmm(reference.norm, some, reference.embedding.T, alpha=-2)
-            for number, start, stop in blocks:
-                places[number].append(score[:, start:stop].argmin(1) + start)
-    return {number: (vectors - reference.embedding[torch.cat(place)]).square().sum(1) for number, place in places.items()}
+        found = _reduced(vectors, reference, lambda score: score.argmin(1))
+    places = {number: start + place for number, (start, place) in found.items()}
+    return {number: (vectors - reference.embedding[place]).square().sum(1) for number, place in places.items()}
+
+
+def _reduced(
+    vectors: Float[Tensor, "L m"], reference: Labelled, reduce: Callable[[Tensor], Tensor]
+) -> dict[int, tuple[int, Tensor]]:
+    """For every entry that has pixels, where they begin and what `reduce` makes of ``|b|^2 - 2 a.b`` over them."""
+    rows = torch.cat([vectors, vectors.new_ones(len(vectors), 1)], 1)
+    table = torch.cat([-2 * reference.embedding, reference.norm[:, None]], 1)
+    found, start = {}, 0
+    for number, length in enumerate(reference.counts):
+        if length:
+            columns = table[start : start + length].T.contiguous()
+            parts = rows.split(max(1, SCORES.get(rows.device.type, SCORES["cuda"]) // length))
+            found[number] = start, torch.cat([reduce(some @ columns) for some in parts])
+        start += length
+    return found

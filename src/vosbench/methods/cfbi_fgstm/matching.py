@@ -4,7 +4,7 @@ from functools import reduce
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from vosbench.methods.cfbi_fgstm.entries import Entries
 from vosbench.methods.cfbi_fgstm.global_matching import Labelled, nearest_distances, on_grid
@@ -13,7 +13,7 @@ from vosbench.methods.cfbi_fgstm.options import MatchingOptions
 from vosbench.methods.cfbi_fgstm.resizing import labels_on, resized
 
 
-class Matching(nn.Module):
+class Matching:
     """Global and multi-local matching at one scale.
 
     A distance d becomes ``tanh((d + b) / 2)`` with a learnt bias b, one for the background and one for all objects.
@@ -21,7 +21,6 @@ class Matching(nn.Module):
 
     def __init__(self, *, channels: int | None, windows: list[int], rate: int, halved: bool, options: MatchingOptions) -> None:
         """`channels`: leading ones that are compared, None for all. `halved`: local matching on a grid half as fine."""
-        super().__init__()
         self.channels, self.rate, self.halved, self.options = channels, rate, halved, options
         self.windows = Windows(windows, rate)
         # The largest window comes first, then the others in ascending order, as published.

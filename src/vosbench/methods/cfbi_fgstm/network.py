@@ -27,6 +27,10 @@ from vosbench.methods.method import Masks, Prediction, Prompted
 
 LONG_EDGE = 1040  # pixels; the public code never works at a longer edge, and never enlarges
 
+# Bytes of a map up to which a processor's allocator hands the same memory out again; beyond it every map is fresh pages from the
+# system, which take longer than what is computed in them.
+REUSED = 2**24
+
 
 class CFBI(Parts):
     """The method: see the module's first lines; the arguments are described in `options`."""
@@ -67,7 +71,7 @@ class CFBI(Parts):
         if self.fgstm is not None:
             read = self.fgstm.read(features.embedding[-1], memory.state, entries)
         scores = []
-        for start, stop in entries.passes(self.entries_per_pass):
+        for start, stop in entries.passes(self._pass_length(features)):
             some = entries.part(start, stop)
             inputs = [self.stacked(own[start:stop], pair.of(some)) for own, pair in zip(maps, pairs, strict=True)]
             addition = None if read is None else read[start:stop]
@@ -127,6 +131,13 @@ class CFBI(Parts):
         references = [[reference.labelled(scale, clip) for reference in known] for clip in range(query.shape[0])]
         previous, labels = memory.embedding[scale], memory.label_maps[scale]
         return self.matching[scale].maps(query, references, previous, labels, bias, entries)
+
+    def _pass_length(self, features: CFBIFeatures) -> int | None:
+        """Entries that the ensembler runs at once; None: all."""
+        fine = features.fine
+        if self.entries_per_pass is not None or fine.device.type != "cpu" or torch.is_grad_enabled():
+            return self.entries_per_pass
+        return max(1, REUSED // (4 * self.width * fine.shape[2] * fine.shape[3]))
 
     def _labels(self, masks: Masks, memory: CFBIMemory, size: tuple[int, int]) -> Int[Tensor, "B h w"]:
         """The final label map on a grid, in one step from its own size; only what is sampled is compared."""

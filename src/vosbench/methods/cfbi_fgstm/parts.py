@@ -6,10 +6,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vosbench.errors import ConfigError
+from vosbench.layers.winograd import use_channels_last, use_winograd
 from vosbench.methods.cfbi_fgstm.backbone import Backbone
 from vosbench.methods.cfbi_fgstm.blocks import ConvNorm, quarter_norm
 from vosbench.methods.cfbi_fgstm.bottom_up_path import BottomUpPath
 from vosbench.methods.cfbi_fgstm.deeplab import DeepLab
+from vosbench.methods.cfbi_fgstm.deeplab_weights import load_deeplab
 from vosbench.methods.cfbi_fgstm.ensembler import Ensembler
 from vosbench.methods.cfbi_fgstm.feature_pyramid_attention import FeaturePyramidAttention
 from vosbench.methods.cfbi_fgstm.fgstm import FGSTM
@@ -55,7 +57,7 @@ class Parts(Method):
         entries_per_pass: int | None = None,
     ) -> None:
         """`neck`: none (CFBI), fpn (CFBI+) or pan (with the bottom-up path). `channel_order`: of the colours the backbone was
-        trained with. `entries_per_pass`: background and objects that the ensembler runs at once; None: all."""
+        trained with. `entries_per_pass`: background and objects that the ensembler runs at once; None: as many as suit the device."""
         super().__init__()
         one_of("neck", neck, ("none", "fpn", "pan"))
         one_of("channel_order", channel_order, ("rgb", "bgr"))
@@ -65,7 +67,7 @@ class Parts(Method):
                 f"method.memory.scheme={memory.scheme} with method.neck=none: it remembers the embedding at stride 16, which only "
                 "a neck makes; set method.neck=fpn or method.memory.scheme=null."
             )
-        self.channel_order, self.entries_per_pass = channel_order, entries_per_pass
+        self.channel_order, self.entries_per_pass, self.width = channel_order, entries_per_pass, head.dim
         single = neck == "none"
         self.backbone = Backbone(backbone)
         self.deeplab = DeepLab(self.backbone.channels, deeplab, frozen=backbone.norm == "frozen")
@@ -76,7 +78,7 @@ class Parts(Method):
             self.neck = SingleScale(deeplab.dim, dim)
         else:
             self.neck = FPN(deeplab.dim, self.backbone.channels[1], dim, BottomUpPath(dim) if neck == "pan" else None)
-        self.matching = nn.ModuleList(_matchings(matching, single))
+        self.matching = _matchings(matching, single)
         scales = len(self.matching)
         self.background_bias = nn.Parameter(torch.zeros(scales, 1, 1, 1))
         self.object_bias = nn.Parameter(torch.zeros(scales, 1, 1, 1))
@@ -101,10 +103,13 @@ class Parts(Method):
                 every=memory.every,
                 max_frames=memory.max_frames,
             )
+        if deeplab.pretrained is not None:
+            load_deeplab(self, deeplab.pretrained)
         self.register_buffer("mean", torch.tensor(MEAN)[:, None, None], persistent=False)
         self.register_buffer("deviation", torch.tensor(DEVIATION)[:, None, None], persistent=False)
+        use_winograd(self)
         # Convolutions are faster, and 1x1 ones are matrix products, where channels are the fastest axis.
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        use_channels_last(self)
 
     def encode(self, frames: Float[Tensor, "B 3 H W"]) -> CFBIFeatures:
         """Normalise, then backbone, DeepLab, neck."""

@@ -5,6 +5,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from vosbench.layers.winograd import convolved
+
 
 def resized(x: Float[Tensor, "B C h w"], size: tuple[int, int]) -> Float[Tensor, "B C h2 w2"]:
     """Bilinear, corners on corners."""
@@ -47,4 +49,4 @@ def conv3x3_of_enlarged(
     mixed = mixed.view(batch, h, w, 3, 3, out).permute(0, 3, 1, 4, 2, 5).reshape(batch, 3 * h, 3 * w * out)
     rows = (down @ mixed).view(batch, size[0], 3 * w, out)
     whole = (right @ rows).permute(0, 3, 1, 2)
-    return whole + F.conv2d(fine, weight[:, channels:], padding=1)
+    return whole + convolved(fine, weight[:, channels:], None)

@@ -166,12 +166,6 @@ class Stacked:
 
 def own_conv1x1(maps: Float[Tensor, "Q C h w"], weight: Float[Tensor, "P O C"]) -> Float[Tensor, "P O h w"]:
     """1x1 convolution with weights of each entry's own; Q = 1 serves all entries."""
-    if maps.device.type == "cpu":
-        # One convolution after another: on processors whose matrix products are slower than their convolutions it is half as
-        # fast again, and never slower.
-        maps = maps.expand(len(weight), -1, -1, -1)
-        mixed = [F.conv2d(one[None], own[:, :, None, None]) for one, own in zip(maps, weight, strict=True)]
-        return mixed[0] if len(mixed) == 1 else torch.cat(mixed)
     flat = locations(maps).expand(len(weight), -1, -1)
     return torch.bmm(flat, weight.to(flat.dtype).transpose(1, 2)).unflatten(1, maps.shape[2:]).permute(0, 3, 1, 2)
 

@@ -1,16 +1,6 @@
-"""Norm and convolution: how many groups the method's GroupNorm has, convolutions without a norm, and the last ones of
-residuals that add nothing at first."""
+"""Convolutions without a norm, and the last ones of residuals, which add nothing at first."""
 
 from torch import nn
-
-
-def norm_groups(channels: int) -> int:
-    """Groups of a GroupNorm: the largest divisor of the channels that is at most 32 and leaves two channels to a group.
-
-    32 for 64 to 512 channels and 25 for 100, as the public code has it; never one channel alone, so that a map of one pixel
-    still has something to normalise.
-    """
-    return next(groups for groups in range(min(32, channels // 2), 0, -1) if channels % groups == 0)
 
 
 def conv(kernel: int, channels: int, out_channels: int) -> nn.Conv2d:
