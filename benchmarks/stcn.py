@@ -21,6 +21,8 @@ from vosbench.inference.session import Session
 from vosbench.methods.method import Method
 
 RANDOM = ["method.key_trunk.pretrained=false", "method.value_trunk.pretrained=false"]
+# Maps of two objects at once are larger than what the C library keeps for the next one; one at a time they are not.
+ONE_BY_ONE = "method.objects_per_pass=1"
 
 
 def network(*overrides: str) -> Method:
@@ -46,7 +48,7 @@ def squares(height: int, width: int) -> dict[int, np.ndarray]:
 
 def one_pass(frames: int, height: int, width: int, size: str) -> None:
     """Processor and wall seconds of a short video."""
-    method, video, masks = network(f"size={size}", *RANDOM), drifting(frames, height, width), squares(height, width)
+    method, video, masks = network(f"size={size}", ONE_BY_ONE, *RANDOM), drifting(frames, height, width), squares(height, width)
     session = Session(method)
     cpu, wall = time.process_time(), time.perf_counter()
     for t, image in enumerate(video):
@@ -59,8 +61,8 @@ def one_pass(frames: int, height: int, width: int, size: str) -> None:
 
 
 def long_video(height: int, width: int, size: str, max_frames: int) -> None:
-    """Seconds a frame and bytes held around frames 100, 1000 and 3000."""
-    session = Session(network(f"size={size}", f"method.memory.max_frames={max_frames}", *RANDOM))
+    """Frames a second and bytes held around frames 100, 1000 and 3000."""
+    session = Session(network(f"size={size}", f"method.memory.max_frames={max_frames}", ONE_BY_ONE, *RANDOM))
     video, masks, seconds = drifting(320, height, width), squares(height, width), []
     for t in range(3001):
         began = time.perf_counter()
@@ -68,7 +70,8 @@ def long_video(height: int, width: int, size: str, max_frames: int) -> None:
         seconds.append(time.perf_counter() - began)
         if t in (100, 1000, 3000):
             held = session.memory.num_bytes()
-            print(f"frame {t}: {median(seconds[-50:]) * 1e3:.2f} ms a frame (median of 50), {held} bytes held", flush=True)
+            middle = median(seconds[-50:])
+            print(f"frame {t}: {1 / middle:.2f} frames a second (median of 50), {held} bytes held", flush=True)
 
 
 def main() -> None:

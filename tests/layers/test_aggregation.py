@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vosbench.layers.aggregation import logit, soft_aggregate
+from vosbench.layers.aggregation import aggregate_prompts, logit, soft_aggregate
 
 
 def test_two_objects_by_hand():
@@ -49,3 +49,28 @@ def test_extreme_logits_give_finite_numbers_and_gradients(value):
     logits = torch.full((1, 2, 1, 1), value, requires_grad=True)
     soft_aggregate(logits, torch.tensor([[True, False]])).sum().backward()
     assert torch.isfinite(logits.grad).all()
+
+
+def test_a_given_mask_wins_its_pixels_and_the_others_are_aggregated_twice():
+    # given two objects of one pixel each, the second of which gets a mask of the first pixel
+    logits = torch.tensor([[1.0, 2.0], [0.5, -1.0]]).view(1, 2, 1, 2)
+    prob = soft_aggregate(logits, torch.tensor([[True, True]])).softmax(1)
+    planes, given = torch.tensor([[9.0, 9.0], [1.0, 0.0]]).view(1, 2, 1, 2), torch.tensor([[False, True]])
+    # when
+    merged = aggregate_prompts(prob, planes, given)
+    # then the first object is nowhere below the mask; beside it p becomes p^2 / (p^2 + (1 - p)^2)
+    torch.testing.assert_close(merged[0, :, 0, 0], torch.tensor([0.0, 0.0, 1.0]), rtol=0, atol=1e-6)
+    p = prob[0, 1, 0, 1]
+    torch.testing.assert_close(merged[0, 1, 0, 1], p**2 / (p**2 + (1 - p) ** 2))
+
+
+def test_a_clip_to_which_nothing_is_given_keeps_its_probabilities():
+    prob = torch.randn(2, 3, 4, 4).softmax(1)
+    merged = aggregate_prompts(prob, torch.ones(2, 2, 4, 4), torch.tensor([[True, False], [False, False]]))
+    assert torch.equal(merged[1], prob[1])
+    assert not torch.equal(merged[0], prob[0])
+
+
+def test_without_an_object_axis_nothing_is_merged():
+    prob = torch.ones(1, 1, 2, 2)
+    assert torch.equal(aggregate_prompts(prob, torch.zeros(1, 0, 2, 2), torch.zeros(1, 0, dtype=torch.bool)), prob)

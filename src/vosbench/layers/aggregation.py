@@ -34,9 +34,15 @@ def logit(prob: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 def aggregate_prompts(
     prob: Float[Tensor, "B K H W"], planes: Float[Tensor, "B N H W"], given: Bool[Tensor, "B N"]
 ) -> Float[Tensor, "B K H W"]:
-    """Given masks replace their channels and clear the others below them; then all are aggregated once more. Source: STCN."""
+    """Given masks replace their channels and clear the others below them; then all are aggregated once more. Source: STCN.
+
+    A clip to which nothing is given stays as it is.
+    """
+    if not given.shape[1]:
+        return prob
     chosen = given[:, :, None, None]
     planes = planes * chosen
-    covered = planes.amax(1, keepdim=True) if planes.shape[1] else prob[:, :1] * 0
+    covered = planes.amax(1, keepdim=True)
     objects = torch.where(chosen, planes, prob[:, 1:] * (1 - covered))
-    return soft_aggregate(logit(objects), torch.ones_like(given)).softmax(1)
+    merged = soft_aggregate(logit(objects), torch.ones_like(given)).softmax(1)
+    return torch.where(given.any(1)[:, None, None, None], merged, prob)

@@ -8,9 +8,18 @@ from torch.nn import functional as F
 from vosbench.layers.winograd import Conv3x3
 
 
-def conv3x3(channels: int, out_channels: int) -> nn.Conv2d:
+def conv3x3(channels: int, out_channels: int) -> Conv3x3:
     """3x3 convolution that keeps the size."""
     return Conv3x3(channels, out_channels)
+
+
+def key_head(channels: int, key_dim: int) -> Conv3x3:
+    """3x3 convolution that makes keys: orthogonal at first, its bias zero. Source: the public code of STCN."""
+    head = conv3x3(channels, key_dim)
+    assert head.bias is not None
+    nn.init.orthogonal_(head.weight)
+    nn.init.zeros_(head.bias)
+    return head
 
 
 class LayerNorm2d(nn.Module):
@@ -37,7 +46,7 @@ class ResBlock(nn.Module):
         self.skip = nn.Identity() if channels == out_channels else conv3x3(channels, out_channels)
 
     def forward(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C2 h w"]:
-        return self.conv2(F.relu(self.conv1(F.relu(x)))) + self.skip(x)
+        return self.conv2(F.relu(self.conv1(F.relu(x)), inplace=True)) + self.skip(x)
 
 
 class CBAM(nn.Module):

@@ -1,29 +1,34 @@
-"""Convolutions over an object's own map joined with one that all objects of its clip have: the common half is done once.
+"""Residual blocks over an object's own map joined with one that all objects of its clip have: the common half is done once.
 
 A convolution is linear, so ``conv(cat[own, common]) = conv_own(own) + conv_common(common)``, with the weight cut in two.
 """
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn import functional as F
 
 from vosbench.layers.conv_blocks import ResBlock
 from vosbench.layers.winograd import Conv3x3, convolved
 
+Halves = tuple[Float[Tensor, "B C3 h w"], Float[Tensor, "B C3 h w"]]  # of the first convolution and of the skip
 
-def conv_of_both(
-    conv: Conv3x3, own: Float[Tensor, "P C h w"], common: Float[Tensor, "B C2 h w"], clip: Int[Tensor, " P"]
-) -> Float[Tensor, "P C3 h w"]:
-    """``conv(cat[own, common[clip]])``; `clip` is the one that an object is in."""
-    of_own, of_common = conv.weight[:, : own.shape[1]], conv.weight[:, own.shape[1] :]
-    # The bias goes to the common half, so that it is added once.
-    return convolved(own, of_own, None) + convolved(common, of_common, conv.bias)[clip]
+
+def common_halves(block: ResBlock, common: Float[Tensor, "B C2 h w"]) -> Halves:
+    """What the last channels of a block's input add inside it; biases with them, so that they are added once."""
+    assert isinstance(block.skip, Conv3x3)
+    return _half(block.conv1, F.relu(common)), _half(block.skip, common)
 
 
 def res_block_of_both(
-    block: ResBlock, own: Float[Tensor, "P C h w"], common: Float[Tensor, "B C2 h w"], clip: Int[Tensor, " P"]
+    block: ResBlock, own: Float[Tensor, "P C h w"], common: Halves, clip: Int[Tensor, " P"]
 ) -> Float[Tensor, "P C3 h w"]:
-    """``block(cat[own, common[clip]])`` for a block whose width changes."""
+    """``block(cat[own, c[clip]])`` for the map c that `common` was made of; `clip` is the one that an object is in."""
     assert isinstance(block.skip, Conv3x3)
-    inner = conv_of_both(block.conv1, torch.relu(own), torch.relu(common), clip)
-    return block.conv2(torch.relu(inner)) + conv_of_both(block.skip, own, common, clip)
+    channels = own.shape[1]
+    inner = convolved(F.relu(own), block.conv1.weight[:, :channels], None) + common[0][clip]
+    skip = convolved(own, block.skip.weight[:, :channels], None) + common[1][clip]
+    return block.conv2(F.relu(inner)) + skip
+
+
+def _half(conv: Conv3x3, common: Float[Tensor, "B C2 h w"]) -> Float[Tensor, "B C3 h w"]:
+    return convolved(common, conv.weight[:, -common.shape[1] :], conv.bias)

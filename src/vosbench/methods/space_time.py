@@ -61,10 +61,10 @@ class SpaceTimeMemory(RegisteredMemory):
         assert self.bank is not None
         return FrameBank(**self.bank)
 
-    def grown(self, objects: int) -> "SpaceTimeMemory":
-        """With a longer object axis."""
+    def grown_fields(self, objects: int) -> dict[str, Any]:
+        """The fields that a longer object axis changes."""
         bank = None if self.bank is None else self.frames.grown(objects).fields()
-        return dataclasses.replace(self, **self.grown_fields(objects), bank=bank)
+        return {**super().grown_fields(objects), "bank": bank}
 
 
 class SpaceTimeMethod(Method):
@@ -103,7 +103,7 @@ class SpaceTimeMethod(Method):
 
     def grow(self, memory: Any, objects: int) -> SpaceTimeMemory:
         """More channels, which read nothing until they are registered."""
-        return memory.grown(objects)
+        return dataclasses.replace(memory, **memory.grown_fields(objects))
 
     def merge(self, prob: Float[Tensor, "B K H W"], prompted: Prompted) -> Float[Tensor, "B K H W"]:
         """A prompt is remembered in the same form as a prediction. Source: the public code of STCN."""

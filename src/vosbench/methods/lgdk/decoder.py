@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vosbench.layers.conv_blocks import ResBlock, conv3x3
+from vosbench.layers.one_plane import conv_to_one_plane
 from vosbench.methods.lgdk.kernels import dynamic_conv
 
 
@@ -57,7 +58,8 @@ class Decoder(nn.Module):
         x = self.up8(at8, self.res(self.entry(x)), clip)
         x = torch.relu(self.up4(at4, x, clip))
         if self.pred is not None:
-            logits = self.pred(x)
+            assert self.pred.bias is not None
+            logits = conv_to_one_plane(x, self.pred.weight, self.pred.bias)
         else:
             assert kernel is not None
             logits = dynamic_conv(x, kernel)

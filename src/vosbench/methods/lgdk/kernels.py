@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from vosbench.errors import ConfigError
 from vosbench.layers.conv_blocks import conv3x3
+from vosbench.layers.one_plane import conv_to_one_plane
 
 
 @dataclass
@@ -41,10 +42,8 @@ class KernelGenerator(nn.Module):
         super().__init__()
         inputs = channels * (options.use_local + options.use_global)
         self.use_local, self.use_global = options.use_local, options.use_global
-        self.fc = nn.ModuleList(
-            [nn.Linear(inputs, options.hidden), nn.Linear(options.hidden, options.hidden), nn.Linear(options.hidden, 9 * dim + 1)]
-        )
-        last, static = self.fc[2], conv3x3(dim, 1)
+        last, static = nn.Linear(options.hidden, 9 * dim + 1), conv3x3(dim, 1)
+        self.fc = nn.ModuleList([nn.Linear(inputs, options.hidden), nn.Linear(options.hidden, options.hidden), last])
         assert static.bias is not None
         nn.init.normal_(last.weight, std=1e-4)
         with torch.no_grad():
@@ -58,6 +57,5 @@ class KernelGenerator(nn.Module):
 
 def dynamic_conv(x: Float[Tensor, "P D h w"], kernel: Float[Tensor, "P K"]) -> Float[Tensor, "P 1 h w"]:
     """Each map convolved with its own 3x3 kernel, ``[c, dy, dx]`` row by row, then the bias; the size stays."""
-    objects, dim, height, width = x.shape
-    weight, bias = kernel[:, :-1].unflatten(1, (dim, 3, 3)), kernel[:, -1]
-    return F.conv2d(x.reshape(1, -1, height, width), weight, bias, padding=1, groups=objects).transpose(0, 1)
+    weight, bias = kernel[:, :-1].unflatten(1, (x.shape[1], 3, 3)), kernel[:, -1]
+    return conv_to_one_plane(x, weight, bias)

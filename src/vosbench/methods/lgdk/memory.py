@@ -2,6 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -30,16 +31,15 @@ class LGDKMemory(SpaceTimeMemory):
     count: Float[Tensor, "B N"]
     latest: Float[Tensor, "B N C"]  # local: of the latest frame that counts
 
-    def grown(self, objects: int) -> "LGDKMemory":
-        """With a longer object axis."""
-        grown, more = super().grown(objects), objects - self.objects
-        assert isinstance(grown, LGDKMemory)
-        return dataclasses.replace(
-            grown,
-            overall=F.pad(self.overall, (0, 0, 0, more)),
-            count=F.pad(self.count, (0, more)),
-            latest=F.pad(self.latest, (0, 0, 0, more)),
-        )
+    def grown_fields(self, objects: int) -> dict[str, Any]:
+        """The fields that a longer object axis changes."""
+        more = objects - self.objects
+        return {
+            **super().grown_fields(objects),
+            "overall": F.pad(self.overall, (0, 0, 0, more)),
+            "count": F.pad(self.count, (0, more)),
+            "latest": F.pad(self.latest, (0, 0, 0, more)),
+        }
 
     def with_features(self, feature: Float[Tensor, "P C h w"], mask: Float[Tensor, "P H W"], *, skip_empty: bool) -> "LGDKMemory":
         """With one more frame's map and mask of every registered object."""

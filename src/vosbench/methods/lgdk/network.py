@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
-from vosbench.layers.conv_blocks import conv3x3
+from vosbench.layers.conv_blocks import conv3x3, key_head
 from vosbench.methods.lgdk.aspp import ASPP, ASPPOptions
 from vosbench.methods.lgdk.backbones import Backbone, BackboneOptions
 from vosbench.methods.lgdk.decoder import Decoder
@@ -45,11 +45,8 @@ class LGDK(SpaceTimeMethod):
         # The image, the object's own mask, those of the others.
         self.enc_m = Backbone(backbone, deepest_only=True, planes=2)
         c4, c8, self.channels = self.enc_q.channels
-        self.key_q, self.value_q = conv3x3(self.channels, key_dim), conv3x3(self.channels, value_dim)
-        self.key_m, self.value_m = conv3x3(self.channels, key_dim), conv3x3(self.channels, value_dim)
-        for head in (self.key_q, self.key_m):
-            nn.init.orthogonal_(head.weight)
-            nn.init.zeros_(head.bias)
+        self.key_q, self.value_q = key_head(self.channels, key_dim), conv3x3(self.channels, value_dim)
+        self.key_m, self.value_m = key_head(self.channels, key_dim), conv3x3(self.channels, value_dim)
         self.aspp = ASPP(aspp, 2 * value_dim) if aspp.enabled else None
         read = aspp.channels if aspp.enabled else 2 * value_dim
         self.decoder = Decoder(channels=read, fine_channels=(c4, c8), dim=dim, static=not kernels.enabled)

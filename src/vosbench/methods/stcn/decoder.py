@@ -1,12 +1,23 @@
 """Decoder of STCN: read-out and maps of the frame become one logit per pixel and object (paper, section 3.3)."""
 
+from typing import NamedTuple
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vosbench.layers.conv_blocks import ResBlock, conv3x3
-from vosbench.layers.joined_inputs import res_block_of_both
+from vosbench.layers.joined_inputs import Halves, common_halves, res_block_of_both
+from vosbench.layers.one_plane import conv_to_one_plane
+
+
+class OfFrame(NamedTuple):
+    """What the frame adds at each stride, the same for all its objects."""
+
+    at16: Halves
+    at8: Float[Tensor, "B D16 h8 w8"]
+    at4: Float[Tensor, "B D8 h4 w4"]
 
 
 def _enlarged(x: Tensor, factor: int) -> Tensor:
@@ -24,21 +35,16 @@ class Decoder(nn.Module):
         self.skip4, self.up4 = conv3x3(c4, d8), ResBlock(d8, d4)
         self.pred = conv3x3(d4, 1)
 
-    def skips(
-        self, fine4: Float[Tensor, "B c4 h4 w4"], fine8: Float[Tensor, "B c8 h8 w8"]
-    ) -> tuple[Float[Tensor, "B D8 h4 w4"], Float[Tensor, "B D16 h8 w8"]]:
-        """What the frame adds, the same for all its objects."""
-        return self.skip4(fine4), self.skip8(fine8)
+    def of_frame(
+        self, thin: Float[Tensor, "B Ct h w"], fine8: Float[Tensor, "B c8 h8 w8"], fine4: Float[Tensor, "B c4 h4 w4"]
+    ) -> OfFrame:
+        """Everything that needs no object."""
+        return OfFrame(common_halves(self.compress, thin), self.skip8(fine8), self.skip4(fine4))
 
-    def forward(
-        self,
-        read: Float[Tensor, "P Cv h w"],
-        thin: Float[Tensor, "B Ct h w"],
-        skip4: Float[Tensor, "B D8 h4 w4"],
-        skip8: Float[Tensor, "B D16 h8 w8"],
-        clip: Int[Tensor, " P"],
-    ) -> Float[Tensor, "P H W"]:
-        x = res_block_of_both(self.compress, read, thin, clip)
-        x = self.up8(_enlarged(x, 2) + skip8[clip])
-        x = self.up4(_enlarged(x, 2) + skip4[clip])
-        return _enlarged(self.pred(torch.relu(x)), 4)[:, 0]
+    def forward(self, read: Float[Tensor, "P Cv h w"], of_frame: OfFrame, clip: Int[Tensor, " P"]) -> Float[Tensor, "P H W"]:
+        """One logit per pixel; `clip` is the one that an object is in."""
+        x = res_block_of_both(self.compress, read, of_frame.at16, clip)
+        x = self.up8(_enlarged(x, 2) + of_frame.at8[clip])
+        x = torch.relu(self.up4(_enlarged(x, 2) + of_frame.at4[clip]))
+        assert self.pred.bias is not None
+        return _enlarged(conv_to_one_plane(x, self.pred.weight, self.pred.bias), 4)[:, 0]

@@ -5,7 +5,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vosbench.layers.conv_blocks import CBAM, ResBlock
-from vosbench.layers.joined_inputs import res_block_of_both
+from vosbench.layers.joined_inputs import Halves, common_halves, res_block_of_both
 from vosbench.layers.trunk import Trunk, TrunkOptions
 
 
@@ -23,12 +23,12 @@ class ValueEncoder(nn.Module):
         image: Float[Tensor, "P 3 H W"],
         own: Float[Tensor, "P 1 H W"],
         others: Float[Tensor, "P 1 H W"],
-        deep: Float[Tensor, "B C h w"],
+        of_frame: Halves,
         clip: Int[Tensor, " P"],
     ) -> Float[Tensor, "P Cv h w"]:
-        """Value of each object of a frame. `image` is normalised, masks are soft, `deep` is the key encoder's map of each clip
-        and `clip` the one that an object is in."""
-        return self.fuser(self.trunk(torch.cat([image, own, others], 1))[0], deep, clip)
+        """Value of each object of a frame. `image` is normalised, masks are soft, `of_frame` is the fuser's and `clip` the one
+        that an object is in."""
+        return self.fuser(self.trunk(torch.cat([image, own, others], 1))[0], of_frame, clip)
 
 
 class Fuser(nn.Module):
@@ -40,8 +40,10 @@ class Fuser(nn.Module):
         self.attention = CBAM(dim)
         self.block2 = ResBlock(dim, dim)
 
-    def forward(
-        self, x: Float[Tensor, "P C h w"], deep: Float[Tensor, "B C2 h w"], clip: Int[Tensor, " P"]
-    ) -> Float[Tensor, "P Cv h w"]:
-        x = res_block_of_both(self.block1, x, deep, clip)
+    def of_frame(self, deep: Float[Tensor, "B C2 h w"]) -> Halves:
+        """What the frame's deepest map adds, the same for all its objects."""
+        return common_halves(self.block1, deep)
+
+    def forward(self, x: Float[Tensor, "P C h w"], of_frame: Halves, clip: Int[Tensor, " P"]) -> Float[Tensor, "P Cv h w"]:
+        x = res_block_of_both(self.block1, x, of_frame, clip)
         return self.block2(x + self.attention(x))

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from vosbench.errors import ConfigError
-from vosbench.layers.conv_blocks import conv3x3
+from vosbench.layers.conv_blocks import conv3x3, key_head
 from vosbench.layers.trunk import Trunk, TrunkOptions
 from vosbench.methods.registration import in_passes, spread
 from vosbench.methods.space_time import MemoryOptions, SpaceTimeFeatures, SpaceTimeMemory, SpaceTimeMethod
@@ -52,9 +52,7 @@ class STCN(SpaceTimeMethod):
             raise ConfigError(f"method.decoder_dims={decoder_dims}: expected three widths, for strides 16, 8 and 4.")
         self.key_encoder = Trunk(key_trunk, key="method.key_trunk.pretrained")
         c4, c8, c16 = self.key_encoder.channels
-        self.key_proj, self.thin = conv3x3(c16, key_dim), conv3x3(c16, value_dim)
-        nn.init.orthogonal_(self.key_proj.weight)
-        nn.init.zeros_(self.key_proj.bias)
+        self.key_proj, self.thin = key_head(c16, key_dim), conv3x3(c16, value_dim)
         self.value_encoder = ValueEncoder(value_trunk, c16, value_dim)
         self.decoder = Decoder(read_dim=value_dim, thin_dim=value_dim, fine_channels=(c4, c8), dims=decoder_dims)
 
@@ -67,10 +65,10 @@ class STCN(SpaceTimeMethod):
 
     def decode(self, features: Any, read: Float[Tensor, "B N Cv h w"], memory: Any) -> Float[Tensor, "P H W"]:
         """Logits of the registered objects; the frame's own part is worked out once for all of them."""
-        skip4, skip8 = self.decoder.skips(features.fine4, features.fine8)
+        of_frame = self.decoder.of_frame(features.thin, features.fine8, features.fine4)
 
         def decode(number: Tensor, clip: Tensor, channel: Tensor) -> Tensor:
-            return self.decoder(read[clip, channel], features.thin, skip4, skip8, clip)
+            return self.decoder(read[clip, channel], of_frame, clip)
 
         return in_passes(decode, memory.pairs, self.objects_per_pass)
 
@@ -80,11 +78,11 @@ class STCN(SpaceTimeMethod):
         """The frame's key, and the value of every registered object; a frame that is not stored costs nothing."""
         if not stored:
             return memory, None
-        total = planes.sum(1, keepdim=True)
+        total, of_frame = planes.sum(1, keepdim=True), self.value_encoder.fuser.of_frame(features.deep)
 
         def encode(number: Tensor, clip: Tensor, channel: Tensor) -> Tensor:
             own = planes[clip, channel][:, None]
-            value = self.value_encoder(features.image[clip], own, total[clip] - own, features.deep, clip)
+            value = self.value_encoder(features.image[clip], own, total[clip] - own, of_frame, clip)
             return value.flatten(2).transpose(1, 2)
 
         value = in_passes(encode, memory.pairs, self.objects_per_pass)
