@@ -10,6 +10,7 @@ from vosbench.datasets.dataset import VideoDataset
 from vosbench.inference.post.processing import PostRules
 from vosbench.inference.streaming import SegmentedFrame, segment_sequence
 from vosbench.methods.method import Method
+from vosbench.metrics.boxes import BoxScorer, overall_boxes
 from vosbench.metrics.protocols import scorer_for
 from vosbench.metrics.summary import summarise
 from vosbench.video.sequence import Sequence
@@ -25,10 +26,11 @@ class Evaluation:
     attributes: dict[str, dict[str, list[str]]] = field(default_factory=dict)  # sequence -> object id -> attributes
 
     def headline(self) -> dict[str, float]:
-        """Overall J, F, J&F in [0, 1], G where the protocol has one, and frames per second, by dashboard name."""
+        """Overall J, F, J&F in [0, 1], frames per second, G and box IoU where there is one, by dashboard name."""
         overall = self.scores["overall"]
         found = {"j": overall["J_mean"], "f": overall["F_mean"], "jf": overall["J&F"], "fps": 1 / self.seconds_per_frame}
-        return found | ({"g": overall["G"]} if overall.get("G") is not None else {})
+        also = {"g": overall.get("G"), "box_iou": overall.get("box_iou")}
+        return found | {name: value for name, value in also.items() if value is not None}
 
 
 OnFrame = Callable[[Sequence, SegmentedFrame], None]
@@ -65,6 +67,12 @@ def evaluate(
         categories={item.name: item.categories for item in found},
         categories_seen=dataset.categories_seen,
     )
+    if "mask" in method.prompt_kinds:
+        scores["prompt"] = "mask"
+    else:
+        sources = {item.box_source for item in found}
+        scores |= {"prompt": "box", "box_source": sources.pop() if len(sources) == 1 else "both"}
+        scores["overall"] |= overall_boxes(scores)
     frames = sum(item.frames for item in found)
     seconds = sum(item.seconds for item in found) / max(1, frames)
     return Evaluation(scores, seconds, frames, {item.name: item.attributes for item in found})
@@ -78,6 +86,7 @@ class _Scored:
     seconds: float
     attributes: dict[str, list[str]]
     categories: dict[str, str | None]
+    box_source: str  # where boxes come from, had the method been given any: annotation, from_mask or both
 
 
 def _score_sequence(
@@ -94,15 +103,26 @@ def _score_sequence(
     names = sequence.frames.names
     annotated = {names[place]: place for place in sorted(sequence.label_maps)}
     scorer = scorer_for(dataset.protocol, sequence)
+    boxes = None if "mask" in method.prompt_kinds else BoxScorer(binary=dataset.protocol == "single")
     seconds = 0.0
     for frame in segment_sequence(method, sequence, long_edge=long_edge, short_edge=short_edge, post=post):
         seconds += frame.seconds
         if frame.frame_name in annotated:
-            scorer.add(frame.frame_name, sequence.label_maps[annotated[frame.frame_name]], frame.label_map)
+            truth = sequence.label_maps[annotated[frame.frame_name]]
+            scorer.add(frame.frame_name, truth, frame.label_map)
+            if boxes is not None:
+                entering = [item.object_id for item in sequence.objects if item.first_frame == frame.frame_index]
+                boxes.add(frame.frame_name, truth, frame.label_map, frame.boxes, entering)
         if on_frame is not None:
             on_frame(sequence, frame)
         if advance is not None:
             advance(1, sequence.name)
     attributes = {str(item.object_id): sorted(item.attributes) for item in sequence.objects}
     categories = {str(item.object_id): item.category for item in sequence.objects}
-    return _Scored(sequence.name, scorer.result(), len(names), seconds, attributes, categories)
+    result = scorer.result() if boxes is None else boxes.onto(scorer.result())
+    return _Scored(sequence.name, result, len(names), seconds, attributes, categories, _box_source(sequence))
+
+
+def _box_source(sequence: Sequence) -> str:
+    drawn = {item.object_id in sequence.drawn(item.first_frame) for item in sequence.objects}
+    return "both" if len(drawn) == 2 else "annotation" if drawn == {True} else "from_mask"

@@ -77,6 +77,50 @@ def test_missing_folders_and_empty_masks_are_named(root):
         VideoFolder(root)
 
 
+def test_a_file_of_boxes_says_where_objects_are_given_and_masks_stay_with_the_scorer(root):
+    (root / "Boxes").mkdir()
+    (root / "Boxes/cat.csv").write_text("frame,object,x0,y0,x1,y1\n10,1,2,3,8,9\n10,6,4,4,9,9\n0,6,1,2,5,6\n")
+    write_masks(root / "masks/cat", {"0": (1,), "10": (1,)})
+    cat = VideoFolder(root)[0]
+    places = {name: place for place, name in enumerate(cat.frames.names)}
+    assert starts(cat) == {1: places["10"], 6: places["0"]}
+    assert cat.box_prompts(places["10"]) == {1: (2.0, 3.0, 8.0, 9.0)}
+    # to a method that takes masks, the mask; the box only where there is none
+    assert cat.prompts(places["10"])[1].dtype == bool
+    assert cat.prompts(places["0"]) == {6: (1.0, 2.0, 5.0, 6.0)}
+
+
+def test_objects_without_a_drawn_box_have_that_of_their_mask(root):
+    (root / "boxes").mkdir()
+    (root / "boxes/cat.json").write_text('[{"frame": 0, "object": 1, "box": [1, 2, 5.5, 6]}]')
+    write_masks(root / "masks/cat", {"0": (1, 2), "10": (1, 2)})
+    cat = VideoFolder(root)[0]
+    assert starts(cat) == {1: 0, 2: 0}
+    boxes = cat.box_prompts(0)
+    assert boxes[1] == (1.0, 2.0, 5.5, 6.0)
+    rows, columns = cat.prompts(0)[2].nonzero()
+    assert boxes[2] == (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+
+
+def test_without_a_file_of_boxes_they_are_those_of_the_masks(root):
+    write_masks(root / "masks/cat", {"0": (1, 2), "10": (1, 2)})
+    cat = VideoFolder(root)[0]
+    boxes, masks = cat.box_prompts(0), cat.prompts(0)
+    assert boxes.keys() == masks.keys() == {1, 2}
+    for object_id, (x0, y0, x1, y1) in boxes.items():
+        rows, columns = masks[object_id].nonzero()
+        assert (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1) == (x0, y0, x1, y1)
+
+
+def test_a_broken_file_of_boxes_is_an_error_of_the_data_set(root):
+    (root / "drawn").mkdir()
+    (root / "drawn/cat.json").write_text("[]")
+    with pytest.raises(DatasetError, match=r"cat\.json: holds no box"):
+        VideoFolder(root, boxes="drawn")[0]
+    with pytest.raises(DatasetError, match=r"nowhere: the folder of boxes is missing; set data\.root and data\.boxes"):
+        VideoFolder(root, boxes="nowhere")
+
+
 def test_objects_are_looked_up_once(root):
     cat = VideoFolder(root)[0]
     first = cat.objects

@@ -10,7 +10,7 @@ from vosbench.errors import PromptError
 from vosbench.evaluation import evaluate
 from vosbench.inference.session import Session
 from vosbench.inference.streaming import segment_sequence
-from vosbench.methods.repeat import Repeat
+from vosbench.methods.repeat import Repeat, RepeatBox
 from vosbench.video.sequence import Sequence
 
 IMAGE = np.zeros((40, 60, 3), np.uint8)
@@ -62,8 +62,9 @@ def test_where_masks_overlap_the_later_one_has_the_pixel():
 
 
 def test_a_method_that_takes_masks_says_so_to_a_box():
-    with pytest.raises(PromptError, match="is given by a box, but STMA takes masks"):
+    with pytest.raises(PromptError, match="is given by a box, but STMA takes masks") as caught:
         Session(built("stma")).step(IMAGE, {1: [5, 5, 30, 30]})
+    assert "box_to_mask=<checkpoint of qmra>" in str(caught.value)
 
 
 def test_ids_up_to_255_come_back_as_they_went_in():
@@ -115,3 +116,46 @@ def test_streaming_opens_the_label_maps_of_prompted_frames_alone():
     sequence = Sequence(source.name, source.frames, maps, source.objects, source.size)
     list(segment_sequence(Repeat(), sequence))
     assert set(maps.opened) == {item.first_frame for item in source.objects}
+
+
+class Watched(RepeatBox):
+    """Keeps the planes that it is prompted with."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.planes: list[torch.Tensor] = []
+
+    def merge(self, prob, prompted):
+        self.planes.append(prompted.planes[prompted.given])
+        return super().merge(prob, prompted)
+
+
+def test_a_method_that_takes_no_masks_is_handed_filled_boxes_alone(caplog):
+    method = Watched()
+    with caplog.at_level("INFO"):
+        evaluate(method, ProceduralVideos("val", size=128, length=12, count=2, seed=3))
+    assert method.planes
+    assert "turned into its box" not in caplog.text  # the session is given boxes; it says so only where a user gives a mask
+    for plane in torch.cat(method.planes):
+        assert torch.equal(plane, plane.amax(0, keepdim=True) * plane.amax(1, keepdim=True))
+
+
+def test_a_run_from_boxes_scores_its_boxes_too_and_says_where_they_are_from():
+    dataset = ProceduralVideos("val", size=128, length=12, count=2, seed=3)
+    from_boxes, from_masks = evaluate(RepeatBox(), dataset), evaluate(Repeat(), dataset)
+    assert (from_boxes.scores["prompt"], from_boxes.scores["box_source"]) == ("box", "from_mask")
+    assert from_masks.scores["prompt"] == "mask"
+    assert "box_iou" not in from_masks.scores["overall"]
+    overall = from_boxes.scores["overall"]
+    assert from_boxes.headline()["box_iou"] == overall["box_iou"]
+    assert overall["J_mean"] < overall["box_iou"] < 1
+    # the frame of the prompt is a box too, and no object fills its box
+    assert 0.2 < overall["J_exemplar"] < 0.95
+    assert overall["J_mean"] < overall["J_exemplar"]
+
+
+def test_where_boxes_overlap_the_smaller_one_is_in_front():
+    session = Session(RepeatBox())
+    label_map = session.label_map(session.step(IMAGE, {1: [0, 0, 30, 30], 2: [20, 20, 40, 40]}))
+    assert (label_map == 2).sum() == 400
+    assert (label_map == 1).sum() == 900 - 100

@@ -79,6 +79,18 @@ def test_an_alpha_outside_zero_to_one_is_refused():
 
 
 @needs_shared("data/demo/Annotations/street-44-objects")
+def test_boxes_are_drawn_inside_their_edges_and_change_nothing_else():
+    image = np.full((20, 30, 3), 100, np.uint8)
+
+    shown = overlay(image, np.zeros((20, 30), np.uint8), boxes={2: (4.0, 3.0, 14.0, 9.0), 5: None})
+
+    line = (shown != 100).any(2)
+    expected = np.zeros((20, 30), bool)
+    expected[3:9, 4:14] = True
+    expected[4:8, 5:13] = False
+    assert np.array_equal(line, expected)
+
+
 def test_neighbours_among_44_objects_are_kept_apart_by_a_line():
     folder = SHARED / "data" / "demo"
     image = np.array(Image.open(sorted((folder / "JPEGImages" / "street-44-objects").glob("*.jpg"))[0]))

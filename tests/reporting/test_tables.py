@@ -43,6 +43,28 @@ def test_a_method_below_the_floor_is_told_so():
     )
 
 
+def test_a_run_from_boxes_says_what_every_row_was_given_and_is_measured_against_boxes_alone():
+    floors = {"repeat": davis(0.6, 0.6, prompt="mask"), "repeat_box": davis(0.25, 0.15, prompt="box")}
+    scores = davis(0.5, 0.5, prompt="box")
+    scores["overall"]["box_iou"] = 0.625
+
+    table = result_table("qmra", scores, floors=floors, dataset="davis16/val")
+
+    assert [row.label() for row in table.rows[:3]] == ["qmra (box)", "repeat (mask, floor)", "repeat_box (box, floor)"]
+    assert table.rows[3].label() == "QMRA, box prompt, pre-trained on static+COCO (QMRA, Table 1)"
+    assert table.columns == ["J", "F", "J&F", "box IoU"]
+    assert [row.cells()[3] for row in table.rows[:2]] == ["62.5", "–"]
+    assert table.margin() == "J&F is 30.0 points above the best floor (repeat_box)."
+    assert "repeat_box (box, floor)" in printed(table)
+    assert "| **qmra (box)** |" in table.markdown()
+
+
+def test_where_all_are_given_masks_nobody_says_so():
+    table = result_table("stma", davis(0.5, 0.5, prompt="mask"), floors={"repeat": davis(0.6, 0.6, prompt="mask")})
+
+    assert [row.label() for row in table.rows] == ["stma", "repeat (floor)"]
+
+
 def test_without_floors_there_is_no_margin():
     assert result_table("repeat", davis(0.3, 0.3)).margin() is None
 

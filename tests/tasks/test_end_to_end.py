@@ -16,7 +16,6 @@ import torch
 from tests.shared import SHARED, needs_shared
 from vosbench.checkpoints.files import read_checkpoint
 from vosbench.cli import main
-from vosbench.inference.prompts import grabcut
 from vosbench.metrics.folders import score_folders
 from vosbench.video.label_map import read_label_map, write_label_map
 
@@ -170,14 +169,6 @@ def test_a_video_is_segmented_with_ids_kept_and_late_objects_joined(video):
     assert (video / "run/overlay.mp4").stat().st_size > 0
 
 
-def test_grabcut_finds_the_object_that_a_box_surrounds():
-    image = np.full((40, 56, 3), 30, np.uint8)
-    image[10:30, 20:40] = (220, 40, 20)
-    mask = grabcut(image, (15.0, 6.0, 45.0, 34.0))
-    assert mask[12:28, 22:38].all()
-    assert mask.sum() == pytest.approx(400, abs=60)
-
-
 @pytest.mark.parametrize(
     ("damage", "arguments", "sentence"),
     [
@@ -186,6 +177,8 @@ def test_grabcut_finds_the_object_that_a_box_surrounds():
         ("none", ["video={0}/video", "prompt={{1: [60, 5, 90, 20]}}"], "lies outside the frame of 56x40"),
         ("none", ["video={0}/video", "prompt='{{1: [5, 5, 5, 20]}}'"], "has no area"),
         ("none", ["video={0}/video", "prompt='{{1: [5, 5, 20]}}'"], "four numbers"),
+        ("none", ["video={0}/video", "prompt={0}/nothing.json"], "nothing.json: there is no such mask"),
+        ("boxes", ["video={0}/video", "prompt={0}/boxes.csv"], "boxes.csv, line 3: the video has no frame '00009'"),
         ("none", ["video={0}/video", "prompt={{cat: [5, 5, 9, 20]}}"], "'cat' is no object id"),
         ("truncated", ["video={0}/video", "prompt={0}/prompts"], "00002.png"),
         ("other size", ["video={0}/video", "prompt={0}/prompts"], "00002.png"),
@@ -219,6 +212,8 @@ def harm(video: Path, damage: str) -> None:
         cv2.imwrite(str(mask), soft)
     elif damage == "stray mask":
         mask.rename(mask.with_name("00009.png"))
+    elif damage == "boxes":
+        (video / "boxes.csv").write_text("frame,object,x0,y0,x1,y1\n00000,3,5,5,20,20\n00009,3,5,5,20,20\n")
     elif damage == "no write":
         (video / "file").write_text("in the way")
 
@@ -261,3 +256,64 @@ def test_objects_of_a_real_video_join_where_their_masks_lie(trained, tmp_path):
     for prompted in sorted((demo / "Annotations/judo").glob("*.png")):
         given, answer = read_label_map(prompted), read_label_map(tmp_path / "run/masks/judo" / prompted.name)
         assert np.array_equal(answer[given > 0], given[given > 0])
+
+
+def checkpoint(folder: Path, method: str) -> Path:
+    """The tiny form of a method as it is initialised."""
+    from omegaconf import OmegaConf
+
+    from tests.methods.built import built, composed
+
+    network = OmegaConf.to_container(composed(method).method, resolve=True)
+    path = folder / f"{method}.ckpt"
+    identity = {"format": 1, "method": method, "size": "tiny", "network": network}
+    torch.save({"vosbench": identity, "state_dict": built(method).state_dict()}, path)
+    return path
+
+
+SEGMENT = ["job.inline=true", "logger=none", "task=segment"]
+
+
+def test_boxes_of_a_file_are_followed_and_their_boxes_written(video):
+    (video / "boxes.csv").write_text("frame,object,x0,y0,x1,y1\n00000,3,5,5,20,20\n2,200,25,5,40,20.5\n")
+    weights = checkpoint(video, "qmra")
+    arguments = ["+method=qmra", f"video={video / 'video'}", f"prompt={video / 'boxes.csv'}", f"checkpoint={weights}"]
+    assert main([*SEGMENT, *arguments, f"out={video / 'run'}"]) == 0
+    assert len(list((video / "run/masks/video").glob("*.png"))) == 4
+    content = json.loads((video / "run/boxes/video.json").read_text())
+    assert [image["file_name"] for image in content["images"]] == ["00000", "00001", "00002", "00003"]
+    given = {(item["image_id"], item["object_id"]): item["bbox"] for item in content["annotations"]}
+    assert given[1, 3] == [5, 5, 15, 15]
+    assert given[3, 200] == [25, 5, 15, 15.5]
+    assert not any(object_id == 200 and image_id < 3 for image_id, object_id in given)
+
+
+def test_a_method_that_takes_masks_is_helped_by_one_that_takes_boxes(video, capsys):
+    boxes, masks = checkpoint(video, "qmra"), checkpoint(video, "stma")
+    arguments = ["+method=stma", f"checkpoint={masks}", f"video={video / 'video'}", "prompt={3: [5, 5, 40, 35]}"]
+    assert main([*SEGMENT, *arguments, f"out={video / 'refused'}"]) == 2
+    assert "box_to_mask=<checkpoint of qmra>" in capsys.readouterr().err
+    assert main([*SEGMENT, *arguments, f"out={video / 'wrong'}", f"box_to_mask={masks}"]) == 2
+    assert "holds STMA, which takes masks itself" in capsys.readouterr().err
+    assert main([*SEGMENT, *arguments, f"out={video / 'lost'}", "box_to_mask=nowhere.ckpt"]) == 2
+    assert "box_to_mask=nowhere.ckpt: there is no such checkpoint" in capsys.readouterr().err
+    assert main([*SEGMENT, *arguments, f"out={video / 'run'}", f"box_to_mask={boxes}"]) == 0
+    alone = ["+method=qmra", f"checkpoint={boxes}", *arguments[2:], f"out={video / 'alone'}"]
+    assert main([*SEGMENT, *alone]) == 0
+    first = [read_label_map(video / run / "masks/video/00000.png") for run in ("run", "alone")]
+    assert 3 in first[0]
+    assert np.array_equal(*first)
+
+
+def test_an_evaluation_from_boxes_stands_beside_the_floor_of_boxes(tmp_path):
+    weights = checkpoint(tmp_path, "qmra")
+    head = ["job.inline=true", "logger=none", "task=evaluate", "+method=qmra", f"checkpoint={weights}"]
+    assert main([*head, "data.val.count=1", "data.val.length=12", f"out={tmp_path / 'run'}"]) == 0
+    scores = json.loads((tmp_path / "run/scores.json").read_text())
+    assert (scores["prompt"], scores["box_source"]) == ("box", "from_mask")
+    assert 0 <= scores["overall"]["box_iou"] <= 1
+    assert {path.stem for path in (tmp_path / "run/floors").iterdir()} == {"repeat", "nearest", "repeat_box"}
+    table = (tmp_path / "run/table.md").read_text()
+    assert "repeat_box (box, floor)" in table
+    assert "best floor (repeat_box)" in table
+    assert [path.stem for path in (tmp_path / "run/boxes").iterdir()] == list(scores["sequences"])

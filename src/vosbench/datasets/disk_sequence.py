@@ -5,6 +5,7 @@ from functools import cached_property
 
 from vosbench.datasets.label_folder import LabelFolder
 from vosbench.errors import DatasetError
+from vosbench.video.box_file import BoxesByFrame
 from vosbench.video.frames import FolderFrames
 from vosbench.video.label_map import ids_present
 from vosbench.video.sequence import Sequence, SequenceObject
@@ -18,9 +19,15 @@ class DiskSequence(Sequence):
 
     label_maps: LabelFolder
 
-    def __init__(self, frames: FolderFrames | VideoFrames, label_maps: LabelFolder, find_objects: FindObjects) -> None:
+    def __init__(
+        self,
+        frames: FolderFrames | VideoFrames,
+        label_maps: LabelFolder,
+        find_objects: FindObjects,
+        boxes: BoxesByFrame | None = None,
+    ) -> None:
         # Through __dict__, because the dataclass is frozen: attributes cannot be assigned.
-        self.__dict__.update(name=frames.sequence, frames=frames, label_maps=label_maps, find_objects=find_objects)
+        self.__dict__.update(name=frames.sequence, frames=frames, label_maps=label_maps, find_objects=find_objects, boxes=boxes)
 
     @cached_property
     def size(self) -> tuple[int, int]:  # type: ignore[override]
@@ -29,8 +36,11 @@ class DiskSequence(Sequence):
 
     @cached_property
     def objects(self) -> tuple[SequenceObject, ...]:  # type: ignore[override]
-        """The objects, by rising id."""
-        return self.__dict__["find_objects"](self.label_maps)
+        """The objects, by rising id. One that has a box is given where its first box was drawn."""
+        found = {item.object_id: item for item in self.__dict__["find_objects"](self.label_maps)}
+        for frame_index, drawn in sorted((self.boxes or {}).items(), reverse=True):
+            found |= {object_id: SequenceObject(object_id, frame_index) for object_id in drawn}
+        return tuple(found[object_id] for object_id in sorted(found))
 
 
 def objects_of_first_mask(label_maps: LabelFolder) -> tuple[SequenceObject, ...]:

@@ -1,16 +1,15 @@
-"""Prompts as users write them: boxes, mask files, one label map, or a folder of label maps by frame."""
+"""Prompts as users write them: boxes, mask files, one label map, a folder of label maps by frame, or a file of boxes by frame."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from jaxtyping import Bool, UInt8
 
 from vosbench.errors import PromptError
+from vosbench.video.box_file import SUFFIXES, read_boxes
 from vosbench.video.label_map import read_label_map
-from vosbench.video.prompt import Box, Prompt
 
 PromptsByFrame = dict[int, dict[int, Any]]  # frame index -> object id -> mask or box
 
@@ -18,8 +17,8 @@ PromptsByFrame = dict[int, dict[int, Any]]  # frame index -> object id -> mask o
 def read_prompts(given: Mapping[Any, Any] | str | Path, frame_names: list[str]) -> PromptsByFrame:
     """Prompts by frame and object.
 
-    A mapping holds boxes or mask files of the first frame; a path is a label map of the first frame, or a folder with one
-    label map for every frame in which objects enter, named like the frame.
+    A mapping holds boxes or mask files of the first frame; a path is a label map of the first frame, a folder with one
+    label map for every frame in which objects enter, named like the frame, or a JSON or CSV file of boxes (`video.box_file`).
     """
     if isinstance(given, Mapping):
         return {0: {_object_id(key): _of_first_frame(key, value) for key, value in given.items()}}
@@ -28,8 +27,11 @@ def read_prompts(given: Mapping[Any, Any] | str | Path, frame_names: list[str]) 
         return _folder(path, frame_names)
     if not path.is_file():
         raise PromptError(
-            f"{path}: there is no such mask; give prompt=<label map>, prompt=<folder of label maps> or prompt='{{1: [x0, y0, x1, y1]}}'."
+            f"{path}: there is no such mask; give prompt=<label map>, prompt=<folder of label maps>, prompt=<JSON or CSV file of boxes> "
+            "or prompt='{1: [x0, y0, x1, y1]}'."
         )
+    if path.suffix.lower() in SUFFIXES:
+        return {frame_index: dict(boxes) for frame_index, boxes in read_boxes(path, frame_names).items()}
     return {0: objects_of(read_label_map(path), path)}
 
 
@@ -81,33 +83,3 @@ def _of_first_frame(key: Any, value: Any) -> Any:
     if not path.is_file():
         raise PromptError(f"{path}: there is no such mask for object {key}; give a PNG of the first frame's size.")
     return read_label_map(path) > 0
-
-
-def grabcut(image: UInt8[np.ndarray, "H W 3"], box: Box, rounds: int = 5) -> Bool[np.ndarray, "H W"]:
-    """Mask of what a box surrounds, by colour alone (Rother et al., GrabCut, 2004, in OpenCV's implementation)."""
-    height, width = image.shape[:2]
-    x0, y0 = max(0, int(box[0])), max(0, int(box[1]))
-    x1, y1 = min(width, int(np.ceil(box[2]))), min(height, int(np.ceil(box[3])))
-    labels = np.zeros((height, width), np.uint8)
-    background, foreground = np.zeros((1, 65)), np.zeros((1, 65))
-    cv2.setRNGSeed(0)  # its clustering draws random numbers
-    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    cv2.grabCut(bgr, labels, (x0, y0, x1 - x0, y1 - y0), background, foreground, rounds, cv2.GC_INIT_WITH_RECT)
-    mask = (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
-    if not mask.any():
-        raise PromptError(f"grabcut finds no object in the box {list(box)}; draw the box closer, or give a mask.")
-    return mask
-
-
-def boxes_to_masks(prompts: Mapping[int, Any], image: UInt8[np.ndarray, "H W 3"], where: str) -> dict[int, Any]:
-    """The same prompts with every box turned into the mask of what it surrounds."""
-    masks = {}
-    for object_id, value in prompts.items():
-        if np.ndim(value) == 1:
-            x0, y0, x1, y1 = value
-            prompt = Prompt(object_id, box=(x0, y0, x1, y1)).checked(image.shape[0], image.shape[1], where)
-            assert prompt.box is not None
-            masks[object_id] = grabcut(image, prompt.box)
-        else:
-            masks[object_id] = value
-    return masks

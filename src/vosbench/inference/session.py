@@ -159,8 +159,8 @@ class Session:
         if prompt.box is not None and "box" not in kinds:
             name = type(self.method).__name__
             raise PromptError(
-                f"{where}: object {prompt.object_id} is given by a box, but {name} takes masks; give a mask, "
-                "or let task=segment make one with box_to_mask=grabcut."
+                f"{where}: object {prompt.object_id} is given by a box, but {name} takes masks; give a mask, or let task=segment make "
+                "one of the box with box_to_mask=<checkpoint of qmra> or box_to_mask=grabcut."
             )
         return prompt
 

@@ -1,4 +1,5 @@
-"""`repeat`: the prompt mask, for ever. A floor: what a method that looks at no later frame reaches."""
+"""`repeat`: the prompt mask, for ever. A floor: what a method that looks at no later frame reaches. `repeat_box`: the same with
+the prompt's box, the floor of methods that are given no mask."""
 
 from dataclasses import dataclass, replace
 
@@ -8,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vosbench.layers.planes import planes_to_logits
-from vosbench.methods.method import Features, Masks, Memory, Method, Prediction
+from vosbench.methods.method import Features, Masks, Memory, Method, Prediction, Prompted, paste_prompts
 
 
 @dataclass
@@ -53,3 +54,16 @@ class Repeat(Method):
         # A later prompt takes its pixels from the objects that stood there before, as it does in the frame itself.
         taken = (masks.planes * given).sum(1, keepdim=True).clamp(0, 1)
         return replace(memory, planes=torch.where(given, masks.planes, memory.planes * (1 - taken)))
+
+
+class RepeatBox(Repeat):
+    """Every object fills the box of its prompt. Where boxes overlap, the smaller one is in front."""
+
+    prompt_kinds = frozenset({"box"})
+
+    def merge(self, prob: Float[Tensor, "B K H W"], prompted: Prompted) -> Float[Tensor, "B K H W"]:
+        filled = prompted.planes.amax(2, keepdim=True) * prompted.planes.amax(3, keepdim=True)  # also a mask becomes its box
+        filled = filled * prompted.given[:, :, None, None]
+        area = torch.where(filled > 0, filled.sum((2, 3), keepdim=True), torch.inf)
+        in_front = torch.zeros_like(filled).scatter_(1, area.argmin(1, keepdim=True), 1.0)
+        return paste_prompts(prob, replace(prompted, planes=filled * in_front))

@@ -1,5 +1,6 @@
 """Overlays as a video file."""
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -11,6 +12,7 @@ from jaxtyping import UInt8
 from vosbench.errors import RunError
 from vosbench.reporting.overlays import overlay
 from vosbench.reporting.written_beside import written_beside
+from vosbench.video.prompt import Box
 
 
 class OverlayVideo:
@@ -29,8 +31,13 @@ class OverlayVideo:
     def __enter__(self) -> "OverlayVideo":
         return self
 
-    def add(self, image: UInt8[np.ndarray, "H W 3"], label_map: UInt8[np.ndarray, "H W"]) -> None:
-        """Append one frame."""
+    def add(
+        self,
+        image: UInt8[np.ndarray, "H W 3"],
+        label_map: UInt8[np.ndarray, "H W"],
+        boxes: Mapping[int, Box | None] | None = None,
+    ) -> None:
+        """Append one frame, with the lines of the boxes of objects."""
         height, width = image.shape[:2]
         if self._writer is None:
             self._size = (height, width)
@@ -40,7 +47,7 @@ class OverlayVideo:
                 f"{self.path}: a frame of {width}x{height} pixels follows frames of {self._size[1]}x{self._size[0]}; "
                 "a video has one frame size, write images instead."
             )
-        frame = cv2.cvtColor(overlay(image, label_map, self.alpha), cv2.COLOR_RGB2BGR)
+        frame = cv2.cvtColor(overlay(image, label_map, self.alpha, boxes), cv2.COLOR_RGB2BGR)
         self._writer.write(_even(frame))
 
     def _opened(self, height: int, width: int) -> cv2.VideoWriter:

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from vosbench.video.palette import voc_palette
+from vosbench.video.prompt import Box
 
 _PALETTE = voc_palette()
 # Lifted half-way to white: the palette's dark entries would vanish as a line on a dark frame.
@@ -18,11 +19,15 @@ _PAPER, _INK = 24, (235, 235, 235)  # gray level of a sheet, colour of its text
 
 
 def overlay(
-    image: UInt8[np.ndarray, "H W 3"], label_map: UInt8[np.ndarray, "H W"], alpha: float = 0.5
+    image: UInt8[np.ndarray, "H W 3"],
+    label_map: UInt8[np.ndarray, "H W"],
+    alpha: float = 0.5,
+    boxes: Mapping[int, Box | None] | None = None,
 ) -> UInt8[np.ndarray, "H W 3"]:
     """The image with every object tinted in its palette colour and drawn round with a thin line inside its border.
 
-    Pixels of the background (label 0) are returned unchanged. `alpha` is the share of colour in the tint, 0 to 1.
+    Pixels of the background (label 0) are returned unchanged, but for the lines of `boxes`, given by object id. `alpha` is the
+    share of colour in the tint, 0 to 1.
     """
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha must lie in [0, 1], got {alpha}: it is the share of the object's colour")
@@ -34,7 +39,13 @@ def overlay(
     labels = cv2.merge((label_map, label_map, label_map))  # OpenCV's table look-up is far quicker than numpy's indexing
     tinted = cv2.addWeighted(image, 1 - alpha, cv2.LUT(labels, _PALETTE[None]), alpha, 0.0)
     shown = cv2.copyTo(tinted, is_flat, cv2.LUT(labels, _LINE_COLOURS[None]))
-    return cv2.copyTo(image, (label_map == 0).astype(np.uint8), shown)
+    shown = cv2.copyTo(image, (label_map == 0).astype(np.uint8), shown)
+    for object_id, box in (boxes or {}).items():
+        if box is not None:
+            x0, y0, x1, y1 = (round(edge) for edge in box)
+            colour = tuple(int(share) for share in _LINE_COLOURS[object_id])
+            cv2.rectangle(shown, (x0, y0), (x1 - 1, y1 - 1), colour, 1 + min(label_map.shape) // 720)
+    return shown
 
 
 @dataclass(frozen=True)

@@ -46,8 +46,7 @@ def result_section(run: RunContents, scores: Mapping[str, Any]) -> Markup:
     heads = ["method", *table.columns, SECONDS]
     rows = []
     for row in table.rows:
-        name = row.name if row.kind == "measured" else f"{row.name} ({row.source or row.kind})"
-        rows.append(element("tr", *(element("td", cell) for cell in (name, *row.cells())), class_=row.kind))
+        rows.append(element("tr", *(element("td", cell) for cell in (row.label(), *row.cells())), class_=row.kind))
     lines = [element("p", line, class_="quiet") for line in table.lines_below()]
     return joined(_table(heads, rows), *lines, _statistics(scores["overall"]))
 

@@ -19,6 +19,7 @@ _COMMON = {"J": "J_mean", "F": "F_mean", "J&F": "J&F"}
 _SEEN = {"J seen": "J_seen", "F seen": "F_seen", "J unseen": "J_unseen", "F unseen": "F_unseen"}
 # LVOS averages its J, F and V (stability, lower is better) over the two groups, not over the objects.
 _LVOS = {**_SEEN, "J": "J", "F": "F", "J&F": "J&F", "V": "V"}
+_BOXES = {"box IoU": "box_iou"}
 COLUMNS: dict[str, dict[str, str]] = {"ytvos": {"G": "G", **_SEEN, **_COMMON}, "lvos": _LVOS}
 SECONDS = "s/frame"
 ABSENT = "–"
@@ -27,10 +28,12 @@ ABSENT = "–"
 def columns_of(scores: Mapping[str, Any]) -> dict[str, str]:
     """Column heads for these scores and the keys of "overall" behind them.
 
-    Where the protocol has seen and unseen groups but nobody said what is seen, the columns that all protocols have.
+    Where the protocol has seen and unseen groups but nobody said what is seen, the columns that all protocols have. A run from
+    boxes also has the overlap of its boxes.
     """
     has_groups = any(scores["overall"].get(key) is not None for key in _SEEN.values())
-    return COLUMNS.get(scores["protocol"], _COMMON) if has_groups else _COMMON
+    columns = COLUMNS.get(scores["protocol"], _COMMON) if has_groups else _COMMON
+    return {**columns, **_BOXES} if scores["overall"].get("box_iou") is not None else columns
 
 
 def percent(value: float | None) -> str:
@@ -47,6 +50,12 @@ class Row:
     values: dict[str, float | None]
     seconds_per_frame: float | None = None
     source: str = ""  # paper and table of a published row
+    prompt: str = ""  # "mask" or "box", where a run from boxes stands beside others; the setting of a published row tells its own
+
+    def label(self) -> str:
+        """The name and what it stands for, as the table shows it; the measured row is the method itself."""
+        what = ", ".join(part for part in (self.prompt, "" if self.kind == "measured" else self.source or self.kind) if part)
+        return f"{self.name} ({what})" if what else self.name
 
     def cells(self) -> list[str]:
         """The numbers as they are shown."""
@@ -72,7 +81,9 @@ class ResultTable:
         """One sentence: how far the method lies above or below the best floor. None without a floor to compare with."""
         method = self.rows[0]
         for column in ("G", "J&F"):  # G leads where it exists; it is null where nothing is unseen
-            floors = {row.name: row.values.get(column) for row in self.rows if row.kind == "floor"}
+            # A floor that is given a mask is none for a method that is given a box.
+            rivals = [row for row in self.rows if row.kind == "floor" and row.prompt == method.prompt]
+            floors = {row.name: row.values.get(column) for row in rivals}
             known = {name: value for name, value in floors.items() if value is not None}
             own = method.values.get(column)
             if own is None or not known:
@@ -98,7 +109,7 @@ class ResultTable:
         head = ["method", *self.columns, SECONDS]
         lines = [f"| {' | '.join(head)} |", f"|---|{'---:|' * (len(head) - 1)}"]
         for row in self.rows:
-            name = f"{row.name} ({row.source or row.kind})" if row.kind != "measured" else f"**{row.name}**"
+            name = f"**{row.label()}**" if row.kind == "measured" else row.label()
             lines.append(f"| {' | '.join([name.replace('|', chr(92) + '|'), *row.cells()])} |")
         return "\n".join([*lines, "", *self.lines_below()]) + "\n"
 
@@ -121,10 +132,9 @@ class ResultTable:
         for head in [*self.columns, SECONDS]:
             table.add_column(head, justify="right", no_wrap=True)
         for row, following in zip(self.rows, [*self.rows[1:], None], strict=True):
-            name = f"{row.name} ({row.source or 'floor'})" if row.kind != "measured" else row.name
             style = {"measured": "bold", "floor": "", "published": "dim"}[row.kind]
             ends_block = following is not None and following.kind != row.kind
-            table.add_row(Text(name), *row.cells(), style=style, end_section=ends_block)
+            table.add_row(Text(row.label()), *row.cells(), style=style, end_section=ends_block)
         # Wider than the terminal rather than without names: numbers squeezed into 80 columns leave none for them.
         needed = Measurement.get(console, console.options.update(max_width=400), table).maximum
         wide = console if console.width >= needed else Console(file=console.file, width=needed)
@@ -149,10 +159,11 @@ def result_table(
     `baselines` those of the methods that the papers compare with, too.
     """
     columns = columns_of(scores)
+    from_boxes = scores.get("prompt") == "box"
 
     def row(name: str, kind: str, of: Mapping[str, Any]) -> Row:
-        overall = of["overall"]
-        return Row(name, kind, {head: overall.get(key) for head, key in columns.items()}, of.get("seconds_per_frame"))
+        values = {head: of["overall"].get(key) for head, key in columns.items()}
+        return Row(name, kind, values, of.get("seconds_per_frame"), prompt=of.get("prompt", "mask") if from_boxes else "")
 
     rows = [row(method, "measured", scores)] + [row(name, "floor", of) for name, of in (floors or {}).items()]
     rows += [_published_row(item, columns) for item in published(dataset, None if baselines else method)]

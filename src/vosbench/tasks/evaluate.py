@@ -18,6 +18,7 @@ from vosbench.inference.masks import MaskFolder
 from vosbench.inference.post.processing import PostRules
 from vosbench.inference.streaming import SegmentedFrame
 from vosbench.methods.method import Method
+from vosbench.reporting.box_folder import BoxFolder
 from vosbench.reporting.overlays import evenly_chosen, overlay
 from vosbench.reporting.progress import Advance, progress
 from vosbench.reporting.report import write_report
@@ -76,18 +77,22 @@ def evaluate_and_report(cfg: DictConfig, run_dir: Path, method: Method, wandb: A
     """Score the method and the floors on the validation split; write, print and log what was found."""
     dataset = validation_split(cfg)
     pictures = Pictures(run_dir / "overlays")
-    masks = MaskFolder(run_dir / "masks")
+    masks, boxes = MaskFolder(run_dir / "masks"), BoxFolder(run_dir / "boxes")
 
     def keep(sequence: Sequence, frame: SegmentedFrame) -> None:
         masks.write(sequence.name, frame.frame_name, frame.label_map)
+        boxes.add(frame.frame_name, frame.label_map, frame.boxes)
+        if frame.frame_index == len(sequence.frames) - 1:
+            boxes.close(sequence.name)
         pictures.add(sequence, frame)
 
     evaluation = _scored(cfg, cfg.method_name, method, dataset, keep, build(cfg.post))
     floors = {}
     for name, network in cfg.floors.items():
-        if name != cfg.method_name:
+        floor = build(network)
+        if name != cfg.method_name and not ("mask" in method.prompt_kinds and "mask" not in floor.prompt_kinds):
             # A floor is what it is: no rule of this run mends it.
-            floors[name] = described(_scored(cfg, str(name), build(network), dataset, None, None), str(name), dataset)
+            floors[name] = described(_scored(cfg, str(name), floor, dataset, None, None), str(name), dataset)
     scores = described(evaluation, cfg.method_name, dataset)
     if rank() == 0:
         write_text(run_dir / "scores.json", json.dumps(scores, indent=1))
@@ -139,4 +144,6 @@ class Pictures:
         """Write the overlay if this frame is one of the chosen."""
         if frame.frame_index in evenly_chosen(len(sequence.frames), OVERLAYS):
             name = f"{sequence.name}_{frame.frame_name}"
-            self.written[name] = write_image(self.folder / f"{name}.jpg", overlay(frame.image, frame.label_map))
+            self.written[name] = write_image(
+                self.folder / f"{name}.jpg", overlay(frame.image, frame.label_map, boxes=frame.boxes)
+            )

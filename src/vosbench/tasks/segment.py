@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
+from vosbench.checkpoints.load import load
 from vosbench.configuration.targets import build
 from vosbench.errors import ConfigError, PromptError
+from vosbench.inference.box_masks import MasksOfBoxes, boxes_to_masks, by_method, grabcut
 from vosbench.inference.masks import MaskFolder
-from vosbench.inference.prompts import boxes_to_masks, read_prompts
+from vosbench.inference.prompts import read_prompts
 from vosbench.inference.session import Session
+from vosbench.reporting.box_folder import BoxFolder
 from vosbench.reporting.overlay_video import OverlayVideo
 from vosbench.reporting.overlays import SheetFrame, contact_sheet, evenly_chosen, overlay
 from vosbench.reporting.progress import progress
@@ -30,22 +33,22 @@ SHEET = 6  # frames on the contact sheet
 
 
 def run(cfg: DictConfig, run_dir: Path) -> dict[str, Any] | None:
-    """Masks in ``masks/<video>/<frame>.png``, the overlay as ``overlay.mp4`` and as the contact sheet ``overlay.jpg``."""
+    """Masks in ``masks/<video>/<frame>.png``, boxes of a method that predicts them in ``boxes/<video>.json``, the overlay as
+    ``overlay.mp4`` and as the contact sheet ``overlay.jpg``."""
     method = with_weights(cfg)
     on_device(method, cfg)
-    if cfg.box_to_mask not in (None, "grabcut"):
-        raise ConfigError(f"box_to_mask={cfg.box_to_mask} is unknown; give box_to_mask=grabcut, or null.")
+    masks_of = None if "box" in method.prompt_kinds else masks_of_boxes(cfg)
     video = Path(cfg.video)
     frames = open_frames(video)
     prompts = read_prompts(_given(cfg), frames.names)
     session = Session(method, long_edge=cfg.long_edge, short_edge=cfg.short_edge, post=build(cfg.post))
-    masks, name = MaskFolder(run_dir / "masks"), video.stem
+    masks, boxes, name = MaskFolder(run_dir / "masks"), BoxFolder(run_dir / "boxes"), video.stem
     seconds, cells, shown = 0.0, [], set(evenly_chosen(len(frames), SHEET))
     with progress(f"segmenting {name}", total=len(frames)) as advance, OverlayVideo(run_dir / "overlay.mp4") as movie:
         for frame_index, image in enumerate(prefetched(frames)):
             entering = prompts.get(frame_index, {})
-            if cfg.box_to_mask == "grabcut" and "box" not in method.prompt_kinds:
-                entering = boxes_to_masks(entering, image, f"{video}, frame {frame_index}")
+            if masks_of is not None:
+                entering = boxes_to_masks(entering, image, f"{video}, frame {frame_index}", masks_of)
             began = time.perf_counter()
             try:
                 prob = session.step(image, entering)
@@ -55,13 +58,15 @@ def run(cfg: DictConfig, run_dir: Path) -> dict[str, Any] | None:
             seconds += time.perf_counter() - began
             frame_name = frames.names[frame_index]
             path = masks.write(name, frame_name, label_map)
+            boxes.add(frame_name, label_map, session.boxes)
             if cfg.probabilities:
                 with written_beside(path.with_suffix(".npz")) as beside:
                     np.savez_compressed(beside, prob=prob.half().cpu().numpy(), object_ids=np.array(session.object_ids, np.uint8))
-            movie.add(image, label_map)
+            movie.add(image, label_map, session.boxes)
             if frame_index in shown:
-                cells.append(SheetFrame(frame_name, overlay(image, label_map)))
+                cells.append(SheetFrame(frame_name, overlay(image, label_map, boxes=session.boxes)))
             advance(1, frame_name)
+    boxes.close(name)
     write_image(run_dir / "overlay.jpg", contact_sheet({name: cells}, columns=SHEET))
     found = {
         "video": str(video),
@@ -79,6 +84,25 @@ def run(cfg: DictConfig, run_dir: Path) -> dict[str, Any] | None:
         run_dir,
     )
     return found
+
+
+def masks_of_boxes(cfg: DictConfig) -> MasksOfBoxes | None:
+    """What `box_to_mask` names: GrabCut, or the checkpoint of a method that takes boxes."""
+    if cfg.box_to_mask in (None, "grabcut"):
+        return grabcut if cfg.box_to_mask else None
+    if not Path(cfg.box_to_mask).is_file():
+        raise ConfigError(
+            f"box_to_mask={cfg.box_to_mask}: there is no such checkpoint; give box_to_mask=<checkpoint of qmra>, box_to_mask=grabcut "
+            "or null."
+        )
+    method = load(cfg.box_to_mask)
+    if "box" not in method.prompt_kinds:
+        raise ConfigError(
+            f"box_to_mask={cfg.box_to_mask}: holds {type(method).__name__}, which takes masks itself; give the checkpoint of a method "
+            "that takes boxes (qmra)."
+        )
+    on_device(method, cfg)
+    return by_method(method, long_edge=cfg.long_edge, short_edge=cfg.short_edge)
 
 
 def _given(cfg: DictConfig) -> Mapping[Any, Any] | str:

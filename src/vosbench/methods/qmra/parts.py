@@ -3,6 +3,7 @@
 Objects are folded into the batch: M of them, each given by its clip, and every one of them alone.
 """
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vosbench.errors import ConfigError
+from vosbench.layers.winograd import LEAST_CHANNELS, use_channels_last
 from vosbench.methods.method import Method
 from vosbench.methods.qmra.channel_aggregation import ChannelAggregation, KeyValueHead, PlainAggregation
 from vosbench.methods.qmra.decoder import Decoder, target
@@ -94,11 +96,13 @@ class Parts(Method):
         self.f_q = image_trunk(trunk)
         c4, c8, c16 = self.f_q.feature_info.channels()
         self.f_m = map_trunk(self.f_q)
-        keys = key_dim if read == "attention" else None
-        self.kv_q, self.kv_m = KeyValueHead(c16, keys, value_dim), KeyValueHead(c16, keys, value_dim)
+        self.kv_m = KeyValueHead(c16, key_dim if read == "attention" else None, value_dim)
+        # Decision: heads begin alike, as their encoders do, so that what looks alike matches from the first step on. With heads
+        # drawn one by one the first match is as good as uniform, and a small network takes a thousand steps to find it.
+        self.kv_q = copy.deepcopy(self.kv_m)
         self.f_r = self.kv_r = None
         if not siamese:
-            self.f_r, self.kv_r = map_trunk(self.f_q), KeyValueHead(c16, keys, value_dim)
+            self.f_r, self.kv_r = map_trunk(self.f_q), copy.deepcopy(self.kv_m)
 
         def aggregation() -> nn.Module:
             # Decision: a bottleneck of a sixteenth of the 2 Cv channels, the ratio of squeeze-and-excitation.
@@ -113,7 +117,11 @@ class Parts(Method):
         self.crm = None
         if self.form.refines:
             self.crm = CascadedRefinement(2 * value_dim, decoder(), coord=crm_coord, source=crm_source)
-        self.to(memory_format=torch.channels_last)  # a sixth of the time of training and of streaming on a CPU
+        # A sixth of the time of training and of streaming on a CPU. Of wide convolutions those of NNPACK are quicker still.
+        if decoder_dim < LEAST_CHANNELS:
+            self.to(memory_format=torch.channels_last)
+        else:
+            use_channels_last(self)
         self.register_buffer("mean", torch.tensor(MEAN)[:, None, None], persistent=False)
         self.register_buffer("deviation", torch.tensor(DEVIATION)[:, None, None], persistent=False)
 

@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from vosbench.layers.timm_backbone import timm_network, with_extra_inputs
+from vosbench.layers.winograd import use_winograd
 from vosbench.methods.qmra.options import TrunkOptions
 
 MAP_DEVIATION = 0.1  # of the box map's weights in the first convolution: He-normal for its fan-in of 4 x 7 x 7
@@ -15,7 +16,7 @@ MAP_DEVIATION = 0.1  # of the box map's weights in the first convolution: He-nor
 
 def image_trunk(options: TrunkOptions) -> Any:
     """f_q: normalised image -> maps at strides 4, 8, 16; timm's own parameter names."""
-    return timm_network(
+    network = timm_network(
         options.name,
         pretrained=options.pretrained,
         key="method.trunk.pretrained",
@@ -23,6 +24,8 @@ def image_trunk(options: TrunkOptions) -> Any:
         out_indices=(1, 2, 3),
         **options.options,
     )
+    use_winograd(network)
+    return network
 
 
 def map_trunk(image_trunk: nn.Module) -> nn.Module:
