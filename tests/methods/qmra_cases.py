@@ -42,11 +42,14 @@ class Counter:
         self.seen += len(inputs[0])
 
 
+AS_PUBLISHED = ["feed=rect", "read_scale=sqrt"]  # also where the small form has found something better for itself
+
+
 def qmra(*changes: str, size: str = "tiny", seed: int = 0) -> QMRA:
     """The method of the YAML files with dotted changes, such as "memory.every=2"; as it is initialised, in eval mode."""
     files = OmegaConf.merge(OmegaConf.load(CONF / "size" / f"qmra_{size}.yaml"), OmegaConf.load(CONF / "qmra.yaml"))
     torch.manual_seed(seed)
-    return instantiate(OmegaConf.merge(files, OmegaConf.from_dotlist(list(changes))), _convert_="all").eval()
+    return instantiate(OmegaConf.merge(files, OmegaConf.from_dotlist([*AS_PUBLISHED, *changes])), _convert_="all").eval()
 
 
 def strong(*changes: str, seed: int = 0) -> QMRA:

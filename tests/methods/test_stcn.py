@@ -205,7 +205,7 @@ def test_batch_norm_keeps_its_statistics_in_training_and_learns_its_gains():
     options = TrunkOptions("resnet18", {"layers": [1, 1, 1], "channels": [8, 8, 8]}, None)
     encoder = ValueEncoder(options, 6, 8).train()
     before = [buffer.clone() for buffer in encoder.buffers()]
-    maps = torch.rand(1, 6, 2, 2)
+    maps = encoder.fuser.of_frame(torch.rand(1, 6, 2, 2))
     encoder(torch.rand(2, 3, 32, 32), torch.rand(2, 1, 32, 32), torch.rand(2, 1, 32, 32), maps, torch.tensor([0, 0]))
     assert len(before) > 0
     assert all(torch.equal(old, new) for old, new in zip(before, encoder.buffers(), strict=True))
