@@ -61,7 +61,7 @@ def test_at_the_first_predicted_frame_global_and_local_are_the_same():
     weight.data = torch.cat([weight.data[:, 96:], weight.data[:, :96]], 1)
     one, _ = stream(straight, frames(3), two_objects(), 2)
     other, _ = stream(swapped, frames(3), two_objects(), 2)
-    torch.testing.assert_close(one[1], other[1], rtol=0, atol=1e-6)
+    torch.testing.assert_close(one[1], other[1], rtol=0, atol=1e-5)  # sums in another order
     assert float((one[2] - other[2]).abs().max()) > 1e-5
 
 

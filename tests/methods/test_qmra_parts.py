@@ -170,7 +170,17 @@ def test_a_zero_box_map_leaves_the_stem_what_it_is_for_images():
     method, image = qmra(), frames(1)
     assert torch.equal(method.f_m.conv1.weight[:, :3], method.f_q.conv1.weight)
     torch.testing.assert_close(method.f_m.conv1(torch.cat([image, torch.zeros(1, 1, 48, 64)], 1)), method.f_q.conv1(image))
-    assert 0.08 < float(method.f_m.conv1.weight[:, 3:].std()) < 0.12
+    assert 0.08 < float(method.f_m.conv1.weight[:, 3:].detach().std()) < 0.12
+
+
+def test_a_fresh_network_matches_a_frame_with_itself_in_stage_one_too():
+    method, image = qmra(), frames(1)
+    with torch.no_grad():
+        sought, _ = method.kv_q(method.f_q(image)[2])
+        torch.testing.assert_close(sought, method.with_maps(image, torch.zeros(1, 1, 48, 64)).key)
+    assert method.kv_q.key.weight.data_ptr() != method.kv_m.key.weight.data_ptr()
+    apart = qmra("siamese=false")
+    assert torch.equal(apart.kv_r.key.weight, apart.kv_m.key.weight)
 
 
 def test_a_frame_matches_itself_symmetrically_in_stage_two_and_not_in_stage_one():
