@@ -18,6 +18,7 @@ from vosbench.configuration.composition import Source
 from vosbench.configuration.places import conf_folder
 from vosbench.configuration.targets import build
 from vosbench.methods.method import Method
+from vosbench.tasks.allocation import keep_freed_memory
 
 WARM_UP, LAST = 3, 13  # frames
 
@@ -53,6 +54,7 @@ def seconds_per_frame(method: Method, objects: int, size: int) -> float:
 
 
 def main() -> None:
+    keep_freed_memory()  # as every job does
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("variants", nargs="+", help="see conf/method/size/aot_paper.yaml")
     parser.add_argument("--objects", type=int, nargs="+", default=[1, 3, 10])

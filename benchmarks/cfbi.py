@@ -14,6 +14,7 @@ from vosbench.configuration.composition import Source
 from vosbench.configuration.places import conf_folder
 from vosbench.configuration.targets import build
 from vosbench.methods.method import Method, Prompted
+from vosbench.tasks.allocation import keep_freed_memory
 
 
 def network(name: str, overrides: list[str]) -> Method:
@@ -59,6 +60,7 @@ def measure(method: Method, objects: int, height: int, width: int, frames: int) 
 
 
 def main() -> None:
+    keep_freed_memory()  # as every job does
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--method", default="cfbi_plus", help="cfbi_plus or cfbi_fgstm")
     parser.add_argument("--objects", type=int, nargs="+", default=[1, 2, 5])

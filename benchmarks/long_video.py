@@ -14,6 +14,7 @@ import torch
 
 import vosbench
 from vosbench.datasets.procedural import ProceduralVideos
+from vosbench.tasks.allocation import keep_freed_memory
 
 
 def resident_mib() -> float:
@@ -23,6 +24,7 @@ def resident_mib() -> float:
 
 
 def main() -> None:
+    keep_freed_memory()  # as every job does
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", help="a checkpoint of vosbench")
     parser.add_argument("--frames", type=int, default=3000)

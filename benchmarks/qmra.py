@@ -22,6 +22,7 @@ from vosbench.configuration.composition import Source
 from vosbench.configuration.places import conf_folder
 from vosbench.configuration.targets import build
 from vosbench.methods.qmra.network import QMRA
+from vosbench.tasks.allocation import keep_freed_memory
 
 PARTS = ("encoders", "aggregation", "decoders")
 
@@ -93,6 +94,7 @@ def seconds_per_frame(
 
 
 def main() -> None:
+    keep_freed_memory()  # as every job does
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", default="paper", choices=("paper", "tiny"))
     parser.add_argument("--objects", type=int, nargs="+", default=[1, 3])

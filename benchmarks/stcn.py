@@ -19,6 +19,7 @@ from vosbench.configuration.places import conf_folder
 from vosbench.configuration.targets import build
 from vosbench.inference.session import Session
 from vosbench.methods.method import Method
+from vosbench.tasks.allocation import keep_freed_memory
 
 RANDOM = ["method.key_trunk.pretrained=false", "method.value_trunk.pretrained=false"]
 # Maps of two objects at once are larger than what the C library keeps for the next one; one at a time they are not.
@@ -75,6 +76,7 @@ def long_video(height: int, width: int, size: str, max_frames: int) -> None:
 
 
 def main() -> None:
+    keep_freed_memory()  # as every job does
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=20)
     parser.add_argument("--pixels", type=int, nargs=2, default=[480, 864], metavar=("HEIGHT", "WIDTH"))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 # Below either the transforms cost more than the products save.
-LEAST_CHANNELS, LEAST_PIXELS = 64, 768
+LEAST_CHANNELS, LEAST_PIXELS = 48, 1200
 
 
 class Conv3x3(nn.Conv2d):

@@ -21,6 +21,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from vosbench.errors import ConfigError, VosbenchError
+from vosbench.tasks.allocation import keep_freed_memory
 from vosbench.tasks.run_folder import CONFIG, Status, read_config, read_json, read_status, write_status
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,7 @@ def main(arguments: Sequence[str]) -> int:
     run_dir = Path(arguments[0])
     # SIGTERM ends a job as Ctrl-C does: what is being written is finished or removed on the way out.
     signal.signal(signal.SIGTERM, _interrupt)
+    keep_freed_memory()
     try:
         start_logging(run_dir)
         return run_job(run_dir)

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 EPSILON = 1e-5
+BAND = 2**18  # numbers
 
 
 def group_count(channels: int) -> int:
@@ -97,7 +98,11 @@ class InstanceGate(nn.Module):
 
 def energy_of(x: Float[Tensor, "P C h w"]) -> Float[Tensor, "P C"]:
     """Sum of squares of every channel, in float32."""
-    return x.float().square().sum((2, 3))
+    if x.device.type != "cpu":
+        return x.float().square().sum((2, 3))
+    # In bands of rows whose squares stay in the cache.
+    rows = max(1, BAND // (x.shape[1] * x.shape[3]))
+    return torch.stack([band.float().square().sum((2, 3)) for band in x.split(rows, 2)]).sum(0)
 
 
 def scaled(x: Float[Tensor, "P C h w"], factor: Float[Tensor, "P C"]) -> Float[Tensor, "P C h w"]:

@@ -39,14 +39,13 @@ def conv3x3_of_enlarged(
     the small size, nine times, and what is left for the large size are products along one axis: an eighth of the work for a
     factor of 4. Equal up to rounding.
     """
-    size = (fine.shape[2], fine.shape[3])
+    height, width = fine.shape[2:]
     channels, out = coarse.shape[1], weight.shape[0]
     batch, _, h, w = coarse.shape
-    down = _shifted(enlarging(h, size[0], mode, coarse)).flatten(1)  # H (dy h)
-    right = _shifted(enlarging(w, size[1], mode, coarse)).flatten(1)  # W (dx w)
-    taps = weight[:, :channels].permute(1, 2, 3, 0).reshape(channels, 9 * out)  # C (dy dx O)
-    mixed = coarse.permute(0, 2, 3, 1).reshape(batch, h * w, channels) @ taps
-    mixed = mixed.view(batch, h, w, 3, 3, out).permute(0, 3, 1, 4, 2, 5).reshape(batch, 3 * h, 3 * w * out)
-    rows = (down @ mixed).view(batch, size[0], 3 * w, out)
-    whole = (right @ rows).permute(0, 3, 1, 2)
-    return whole + convolved(fine, weight[:, channels:], None)
+    down = _shifted(enlarging(h, height, mode, coarse)).flatten(1)  # H (dy h)
+    right = _shifted(enlarging(w, width, mode, coarse)).flatten(1)  # W (dx w)
+    taps = weight[:, :channels].permute(0, 2, 3, 1).reshape(9 * out, channels)  # (O dy dx) C
+    mixed = (taps @ coarse.flatten(2)).view(batch, out, 3, 3, h, w).transpose(3, 4).reshape(batch * out * 3 * h, 3 * w)
+    rows = (mixed @ right.T).view(batch * out, 3 * h, width)
+    whole = torch.bmm(down.expand(len(rows), -1, -1), rows).view(batch, out, height, width)
+    return whole.add_(convolved(fine, weight[:, channels:], None))

@@ -94,7 +94,7 @@ class FramePair:
     @cached_property
     def maps(self) -> Float[Tensor, "B channels h w"]:
         """Both embeddings."""
-        return torch.cat([self.current, self.previous], 1)
+        return torch.cat([self.current, self.previous], 1).contiguous(memory_format=torch.channels_last)
 
     @cached_property
     def energies(self) -> Float[Tensor, "B K channels"]:
@@ -166,6 +166,9 @@ class Stacked:
 
 def own_conv1x1(maps: Float[Tensor, "Q C h w"], weight: Float[Tensor, "P O C"]) -> Float[Tensor, "P O h w"]:
     """1x1 convolution with weights of each entry's own; Q = 1 serves all entries."""
+    if len(weight) == 1:  # as a convolution: on two threads and a large map a quarter faster than the product
+        channels_last = maps.contiguous(memory_format=torch.channels_last)
+        return F.conv2d(channels_last, weight[0, :, :, None, None].to(maps.dtype))
     flat = locations(maps).expand(len(weight), -1, -1)
     return torch.bmm(flat, weight.to(flat.dtype).transpose(1, 2)).unflatten(1, maps.shape[2:]).permute(0, 3, 1, 2)
 
