@@ -22,8 +22,6 @@ from vosbench.methods.method import Method
 from vosbench.tasks.allocation import keep_freed_memory
 
 RANDOM = ["method.key_trunk.pretrained=false", "method.value_trunk.pretrained=false"]
-# Maps of two objects at once are larger than what the C library keeps for the next one; one at a time they are not.
-ONE_BY_ONE = "method.objects_per_pass=1"
 
 
 def network(*overrides: str) -> Method:
@@ -49,7 +47,7 @@ def squares(height: int, width: int) -> dict[int, np.ndarray]:
 
 def one_pass(frames: int, height: int, width: int, size: str) -> None:
     """Processor and wall seconds of a short video."""
-    method, video, masks = network(f"size={size}", ONE_BY_ONE, *RANDOM), drifting(frames, height, width), squares(height, width)
+    method, video, masks = network(f"size={size}", *RANDOM), drifting(frames, height, width), squares(height, width)
     session = Session(method)
     cpu, wall = time.process_time(), time.perf_counter()
     for t, image in enumerate(video):
@@ -63,7 +61,7 @@ def one_pass(frames: int, height: int, width: int, size: str) -> None:
 
 def long_video(height: int, width: int, size: str, max_frames: int) -> None:
     """Frames a second and bytes held around frames 100, 1000 and 3000."""
-    session = Session(network(f"size={size}", f"method.memory.max_frames={max_frames}", ONE_BY_ONE, *RANDOM))
+    session = Session(network(f"size={size}", f"method.memory.max_frames={max_frames}", *RANDOM))
     video, masks, seconds = drifting(320, height, width), squares(height, width), []
     for t in range(3001):
         began = time.perf_counter()

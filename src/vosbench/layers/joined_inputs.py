@@ -25,9 +25,14 @@ def res_block_of_both(
     """``block(cat[own, c[clip]])`` for the map c that `common` was made of; `clip` is the one that an object is in."""
     assert isinstance(block.skip, Conv3x3)
     channels = own.shape[1]
-    inner = convolved(F.relu(own), block.conv1.weight[:, :channels], None) + common[0][clip]
-    skip = convolved(own, block.skip.weight[:, :channels], None) + common[1][clip]
+    inner = convolved(F.relu(own), block.conv1.weight[:, :channels], None) + of_clip(common[0], clip)
+    skip = convolved(own, block.skip.weight[:, :channels], None) + of_clip(common[1], clip)
     return block.conv2(F.relu(inner)) + skip
+
+
+def of_clip(common: Float[Tensor, "B C h w"], clip: Int[Tensor, " P"]) -> Float[Tensor, "_ C h w"]:
+    """The common map of each object's clip, to be added to the object's own; of one clip alone without a copy."""
+    return common if common.shape[0] == 1 else common[clip]
 
 
 def _half(conv: Conv3x3, common: Float[Tensor, "B C2 h w"]) -> Float[Tensor, "B C3 h w"]:

@@ -2,13 +2,12 @@
 
 from typing import NamedTuple
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vosbench.layers.conv_blocks import ResBlock, conv3x3
-from vosbench.layers.joined_inputs import Halves, common_halves, res_block_of_both
+from vosbench.layers.joined_inputs import Halves, common_halves, of_clip, res_block_of_both
 from vosbench.layers.one_plane import conv_to_one_plane
 
 
@@ -44,7 +43,7 @@ class Decoder(nn.Module):
     def forward(self, read: Float[Tensor, "P Cv h w"], of_frame: OfFrame, clip: Int[Tensor, " P"]) -> Float[Tensor, "P H W"]:
         """One logit per pixel; `clip` is the one that an object is in."""
         x = res_block_of_both(self.compress, read, of_frame.at16, clip)
-        x = self.up8(_enlarged(x, 2) + of_frame.at8[clip])
-        x = torch.relu(self.up4(_enlarged(x, 2) + of_frame.at4[clip]))
+        x = self.up8(_enlarged(x, 2).add_(of_clip(of_frame.at8, clip)))
+        x = self.up4(_enlarged(x, 2).add_(of_clip(of_frame.at4, clip))).relu_()
         assert self.pred.bias is not None
         return _enlarged(conv_to_one_plane(x, self.pred.weight, self.pred.bias), 4)[:, 0]
