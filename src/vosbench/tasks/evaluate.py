@@ -88,7 +88,7 @@ def evaluate_and_report(cfg: DictConfig, run_dir: Path, method: Method, wandb: A
 
     evaluation = _scored(cfg, cfg.method_name, method, dataset, keep, build(cfg.post))
     floors = {}
-    for name, network in cfg.floors.items():
+    for name, network in (cfg.floors or {}).items():
         floor = build(network)
         if name != cfg.method_name and not ("mask" in method.prompt_kinds and "mask" not in floor.prompt_kinds):
             # A floor is what it is: no rule of this run mends it.
