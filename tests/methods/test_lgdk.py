@@ -9,6 +9,7 @@ from tests.methods.built import built
 from tests.methods.stma_cases import clip, frames, stream, two_objects
 from vosbench.errors import ConfigError
 from vosbench.layers.conv_blocks import conv3x3
+from vosbench.methods.lgdk.aspp import ASPP, ASPPOptions
 from vosbench.methods.lgdk.backbones import KNOWN, Backbone, BackboneOptions
 from vosbench.methods.lgdk.kernels import dynamic_conv
 from vosbench.methods.lgdk.network import LGDK
@@ -111,6 +112,13 @@ def test_the_frames_part_of_the_decoder_is_done_once_and_gives_the_same():
     torch.testing.assert_close(together, decoder(x, own, torch.tensor([0, 1]), kernel))
 
 
+def test_the_pyramid_keeps_the_size_of_what_passes():
+    pyramid, x = ASPP(ASPPOptions(enabled=True, channels=64, rates=[1, 2], dropout=0.0), 64), torch.randn(2, 64, 16, 16)
+    with torch.no_grad():
+        rms = float(pyramid(x).square().mean().sqrt())
+    assert 0.5 < rms < 2
+
+
 TINY = {
     "enc_q": 242_112,
     "enc_m": 248_384,
@@ -188,6 +196,18 @@ def test_masks_enter_through_orthogonal_weights_beside_those_of_the_image(name):
     planes = new.weight[:, 3:].detach().flatten(1)
     gram = planes @ planes.T if planes.shape[0] <= planes.shape[1] else planes.T @ planes
     torch.testing.assert_close(gram, torch.eye(len(gram)), rtol=0, atol=1e-4)
+
+
+def test_memory_and_query_begin_with_the_same_keys_where_there_is_no_mask():
+    # given a new network, and frames whose objects are nowhere
+    method, image = lgdk(), torch.randn(2, 3, 48, 64)
+    # when both encoders look at them
+    with torch.no_grad():
+        query = method.enc_q(image)[-1]
+        memory = method.enc_m(F.pad(image, (0, 0, 0, 0, 0, 2)))[0]
+        # then maps and keys are the same
+        torch.testing.assert_close(memory, query)
+        torch.testing.assert_close(method.key_m(memory), method.key_q(query))
 
 
 @every_row

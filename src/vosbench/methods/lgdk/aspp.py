@@ -30,7 +30,7 @@ class ASPP(nn.Module):
     """Parallel convolutions of growing dilation, joined by a 1x1 convolution; no biases, no norms.
 
     Decision: of DeepLab's pyramid the form that the first author's earlier code has; DeepLab's own dilations exceed the map
-    of a training crop.
+    of a training crop. Its weights keep the size of what passes, as DeepLab's do: PyTorch's own would shrink it sixfold.
     """
 
     def __init__(self, options: ASPPOptions, channels: int) -> None:
@@ -38,6 +38,8 @@ class ASPP(nn.Module):
         self.branch = nn.ModuleList(_branch(channels, options.channels, rate) for rate in options.rates)
         self.fuse = nn.Conv2d(options.channels * len(options.rates), options.channels, 1, bias=False)
         self.dropout = nn.Dropout(options.dropout)
+        for conv in (*self.branch, self.fuse):
+            nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
 
     def forward(self, x: Float[Tensor, "P C h w"]) -> Float[Tensor, "P Ca h w"]:
         joined = torch.cat([F.relu(branch(x)) for branch in self.branch], 1)

@@ -72,6 +72,13 @@ class Backbone(Trunk):
         norms = [LayerNorm2d(channels, eps=1e-5) for channels in self.channels] if known.transformer else []
         self.norm = nn.ModuleList(norms)
 
+    def start_from(self, other: "Backbone") -> None:
+        """Take over the network of another one; weights of inputs that it does not have stay as they are."""
+        given = other.net.state_dict()
+        for name, tensor in self.net.state_dict().items():
+            part = tensor if tensor.shape == given[name].shape else tensor[:, : given[name].shape[1]]
+            part.copy_(given[name])
+
     def forward(self, x: Float[Tensor, "B C H W"]) -> list[Float[Tensor, "B _ _ _"]]:
         maps = super().forward(x)
         return [norm(map) for norm, map in zip(self.norm, maps, strict=True)] if len(self.norm) else maps

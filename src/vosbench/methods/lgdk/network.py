@@ -31,6 +31,7 @@ class LGDK(SpaceTimeMethod):
         *,
         backbone: BackboneOptions,
         key_dim: int,
+        key_gain: float,
         value_dim: int,
         dim: int,
         kernels: KernelOptions,
@@ -38,7 +39,7 @@ class LGDK(SpaceTimeMethod):
         memory: MemoryOptions,
         objects_per_pass: int | None,
     ) -> None:
-        """`dim`: width of the decoder."""
+        """`dim`: width of the decoder; `key_gain`: of the keys' first weights, above 1 for a match that is sharper at first."""
         super().__init__(memory, objects_per_pass)
         self.skip_empty = kernels.skip_empty
         self.enc_q = Backbone(backbone)
@@ -47,6 +48,12 @@ class LGDK(SpaceTimeMethod):
         c4, c8, self.channels = self.enc_q.channels
         self.key_q, self.value_q = key_head(self.channels, key_dim), conv3x3(self.channels, value_dim)
         self.key_m, self.value_m = key_head(self.channels, key_dim), conv3x3(self.channels, value_dim)
+        # Decision: both begin alike, as ImageNet's weights let the encoders do, so that looks can be matched from the first
+        # step. Strangers learn to read the same tokens at every query instead, those of the object, and stay with that.
+        self.enc_m.start_from(self.enc_q)
+        with torch.no_grad():
+            self.key_q.weight.mul_(key_gain)
+        self.key_m.load_state_dict(self.key_q.state_dict())
         self.aspp = ASPP(aspp, 2 * value_dim) if aspp.enabled else None
         read = aspp.channels if aspp.enabled else 2 * value_dim
         self.decoder = Decoder(channels=read, fine_channels=(c4, c8), dim=dim, static=not kernels.enabled)
