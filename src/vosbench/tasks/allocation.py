@@ -6,6 +6,7 @@ import sys
 # Names of glibc's mallopt, from malloc.h.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 KEPT = 2**30  # bytes
+MOST_ONCE = 2**25  # bytes; older versions refuse a larger threshold
 
 
 def keep_freed_memory() -> None:
@@ -17,6 +18,6 @@ def keep_freed_memory() -> None:
     if sys.platform != "linux":
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
-    if mallopt is not None:
-        mallopt(M_MMAP_THRESHOLD, KEPT)
+    # Setting either freezes the other: without the first, every map would be mapped anew.
+    if mallopt is not None and (mallopt(M_MMAP_THRESHOLD, KEPT) or mallopt(M_MMAP_THRESHOLD, MOST_ONCE)):
         mallopt(M_TRIM_THRESHOLD, KEPT)
