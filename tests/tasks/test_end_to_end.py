@@ -305,6 +305,16 @@ def test_a_method_that_takes_masks_is_helped_by_one_that_takes_boxes(video, caps
     assert np.array_equal(*first)
 
 
+def test_a_filled_box_may_be_the_mask(video):
+    weights = checkpoint(video, "stma")
+    head = [*SEGMENT, "+method=stma", f"checkpoint={weights}", f"video={video / 'video'}", f"out={video / 'run'}"]
+    assert main([*head, "prompt={3: [5, 5, 40, 35]}", "box_to_mask=rectangle"]) == 0
+    expected = np.zeros((40, 56), np.uint8)
+    expected[5:35, 5:40] = 3
+    assert np.array_equal(read_label_map(video / "run/masks/video/00000.png"), expected)
+    assert json.loads((video / "run/segment.json").read_text())["box_to_mask"] == "rectangle"
+
+
 def test_an_evaluation_from_boxes_stands_beside_the_floor_of_boxes(tmp_path):
     weights = checkpoint(tmp_path, "qmra")
     head = ["job.inline=true", "logger=none", "task=evaluate", "+method=qmra", f"checkpoint={weights}"]

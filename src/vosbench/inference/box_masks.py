@@ -1,4 +1,4 @@
-"""From the boxes of one frame to masks, for methods that take masks: by colour alone, or by a method that takes boxes."""
+"""From the boxes of one frame to masks, for methods that take masks: filled, by colour, or by a method that takes boxes."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from jaxtyping import Bool, UInt8
 from vosbench.errors import PromptError
 from vosbench.inference.session import Session
 from vosbench.methods.method import Method
-from vosbench.video.prompt import Box, Prompt
+from vosbench.video.prompt import Box, Prompt, box_to_mask
 
 Image = UInt8[np.ndarray, "H W 3"]
 Masks = dict[int, Bool[np.ndarray, "H W"]]
@@ -32,6 +32,11 @@ def boxes_to_masks(prompts: Mapping[int, Any], image: Image, where: str, masks_o
             f"{where}: no object is found in the box {list(boxes[lost[0]])} of object {lost[0]}; draw the box closer, or give a mask."
         )
     return {object_id: masks.get(object_id, value) for object_id, value in prompts.items()}
+
+
+def rectangle(image: Image, boxes: dict[int, Box]) -> Masks:
+    """The boxes themselves as masks: what a tracker starts from where nobody looks inside the box."""
+    return {object_id: box_to_mask(box, *image.shape[:2]) for object_id, box in boxes.items()}
 
 
 def grabcut(image: Image, boxes: dict[int, Box]) -> Masks:

@@ -160,7 +160,7 @@ class Session:
             name = type(self.method).__name__
             raise PromptError(
                 f"{where}: object {prompt.object_id} is given by a box, but {name} takes masks; give a mask, or let task=segment make "
-                "one of the box with box_to_mask=<checkpoint of qmra> or box_to_mask=grabcut."
+                "one of the box with box_to_mask=<checkpoint of qmra>, box_to_mask=grabcut or box_to_mask=rectangle."
             )
         return prompt
 

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from vosbench.checkpoints.load import load
 from vosbench.configuration.targets import build
 from vosbench.errors import ConfigError, PromptError
-from vosbench.inference.box_masks import MasksOfBoxes, boxes_to_masks, by_method, grabcut
+from vosbench.inference.box_masks import MasksOfBoxes, boxes_to_masks, by_method, grabcut, rectangle
 from vosbench.inference.masks import MaskFolder
 from vosbench.inference.prompts import read_prompts
 from vosbench.inference.session import Session
@@ -30,6 +30,7 @@ from vosbench.video.video_file import open_frames
 log = logging.getLogger(__name__)
 
 SHEET = 6  # frames on the contact sheet
+WITHOUT_WEIGHTS: dict[str, MasksOfBoxes] = {"grabcut": grabcut, "rectangle": rectangle}  # what `box_to_mask` may name
 
 
 def run(cfg: DictConfig, run_dir: Path) -> dict[str, Any] | None:
@@ -74,6 +75,7 @@ def run(cfg: DictConfig, run_dir: Path) -> dict[str, Any] | None:
         "frames": len(frames),
         "objects": session.object_ids,
         "seconds_per_frame": seconds / max(1, len(frames)),
+        "box_to_mask": None if masks_of is None else cfg.box_to_mask,
     }
     write_text(run_dir / "segment.json", json.dumps(found, indent=1))
     log.info(
@@ -87,13 +89,13 @@ def run(cfg: DictConfig, run_dir: Path) -> dict[str, Any] | None:
 
 
 def masks_of_boxes(cfg: DictConfig) -> MasksOfBoxes | None:
-    """What `box_to_mask` names: GrabCut, or the checkpoint of a method that takes boxes."""
-    if cfg.box_to_mask in (None, "grabcut"):
-        return grabcut if cfg.box_to_mask else None
+    """What `box_to_mask` names: the filled box, GrabCut, or the checkpoint of a method that takes boxes."""
+    if cfg.box_to_mask is None or cfg.box_to_mask in WITHOUT_WEIGHTS:
+        return WITHOUT_WEIGHTS.get(cfg.box_to_mask)
     if not Path(cfg.box_to_mask).is_file():
         raise ConfigError(
-            f"box_to_mask={cfg.box_to_mask}: there is no such checkpoint; give box_to_mask=<checkpoint of qmra>, box_to_mask=grabcut "
-            "or null."
+            f"box_to_mask={cfg.box_to_mask}: there is no such checkpoint; give box_to_mask=<checkpoint of qmra>, box_to_mask=grabcut, "
+            "box_to_mask=rectangle or null."
         )
     method = load(cfg.box_to_mask)
     if "box" not in method.prompt_kinds:
