@@ -91,6 +91,8 @@ def test_a_run_folder_can_be_named(launched, tmp_path):
         (["+method=stma", "+method.refsampling=uniform"], "did you mean 'ref_sampling'"),
         (["+method=stma", "stages.video.stepz=3"], "did you mean 'steps'"),
         (["+method=stma", "sead=3"], "did you mean 'seed'"),
+        (["+method=lgdk", "method.kernels={hiden:3}"], "'method.kernels' has no key 'hiden'; did you mean 'hidden'"),
+        (["+method=lgdk", "stages.video.groups.shares={key:0.1}"], "Or add it: +stages.video.groups.shares.key=<value>."),
         (["+method=stma", "seed=é"], """'seed="é"'"""),
         (["+method=stma", "data=davis17"], "data.root must be given"),
         (["+method=stma", "trainer.devices=0"], "trainer.devices is 0"),

@@ -29,10 +29,10 @@ checkpoint: null
     "size/paper.yaml": "# @package _global_\nsize: paper\n",
     "data/none.yaml": "root: null\n",
     "data/davis.yaml": "root: ???\nvideo: {root: '${data.root}'}\n",
-    "method/walk.yaml": "_target_: vosbench.Walk\ndepth: 3\ninner: {width: 7}\n",
+    "method/walk.yaml": "_target_: vosbench.Walk\ndepth: 3\ninner: {_target_: vosbench.Inner, width: 7}\n",
     "method/size/walk_tiny.yaml": "dim: 8\n",
     "method/size/walk_paper.yaml": "dim: 256\n",
-    "method/stand.yaml": "_target_: vosbench.Stand\n",
+    "method/stand.yaml": "_target_: vosbench.Stand\nshares: {head: 0.1}\n",
     "stages/default_tiny.yaml": "video: {steps: 10, batch: 2}\n",
     "stages/default_paper.yaml": "video: {steps: 1000, batch: 16}\n",
     "stages/of/walk_tiny.yaml": "video: {steps: 20}\n",
@@ -72,7 +72,12 @@ def frozen(folder: Path, *arguments: str) -> dict:
 def test_a_method_comes_with_what_its_size_says(source):
     tiny, paper = composed(source, "+method=walk"), composed(source, "+method=walk", "size=paper")
 
-    assert tiny["method"] == {"_target_": "vosbench.Walk", "depth": 3, "inner": {"width": 7}, "dim": 8}
+    assert tiny["method"] == {
+        "_target_": "vosbench.Walk",
+        "depth": 3,
+        "inner": {"_target_": "vosbench.Inner", "width": 7},
+        "dim": 8,
+    }
     assert paper["method"]["dim"] == 256
     assert (tiny["size"], paper["size"]) == ("tiny", "paper")
 
@@ -92,7 +97,12 @@ def test_the_command_line_wins_over_sizes_and_experiments(source):
 def test_an_experiment_chooses_method_size_and_data(source):
     config = composed(source, "+experiments=walk/deep")
 
-    assert config["method"] == {"_target_": "vosbench.Walk", "depth": 9, "inner": {"width": 7}, "dim": 256}
+    assert config["method"] == {
+        "_target_": "vosbench.Walk",
+        "depth": 9,
+        "inner": {"_target_": "vosbench.Inner", "width": 7},
+        "dim": 256,
+    }
     assert config["size"] == "paper"
     assert config["data"]["root"] == "???"
 
@@ -131,6 +141,10 @@ def test_freezing_resolves_names_the_method_and_makes_paths_absolute(source, mon
 def test_freezing_refuses_with_the_key_and_the_remedy(source, arguments, sentence):
     with pytest.raises(ConfigError, match=sentence):
         frozen(source.folder, *arguments)
+
+
+def test_a_mapping_that_a_call_is_given_takes_the_users_keys(source):
+    assert frozen(source.folder, "+method=stand", "+method.shares.foot=0.5")["method"]["shares"] == {"head": 0.1, "foot": 0.5}
 
 
 def test_a_class_that_is_not_ours_may_take_arguments_its_yaml_does_not_list():

@@ -49,7 +49,8 @@ def unknown_keys(config: Any, known: Any, place: str = "") -> Iterator[tuple[str
     """Dotted keys that stand in `config` but not in `known`, with the keys that do.
 
     A node that `known` leaves empty takes anything. So does a class that is not ours, for its YAML does not list all its
-    arguments; `build` compares them with its signature.
+    arguments; `build` compares them with its signature. So does a mapping that a call of ours is given as a value, such as
+    `groups.shares`: its keys are the user's.
     """
     if not (isinstance(config, Mapping) and isinstance(known, Mapping) and known):
         return
@@ -59,7 +60,8 @@ def unknown_keys(config: Any, known: Any, place: str = "") -> Iterator[tuple[str
     for key, value in config.items():
         here = f"{place}.{key}".lstrip(".")
         if key in known:
-            yield from unknown_keys(value, known[key], here)
+            is_value = "_target_" in config and isinstance(value, Mapping) and "_target_" not in value
+            yield from () if is_value else unknown_keys(value, known[key], here)
         elif str(target).startswith("vosbench.") and not (isinstance(key, str) and key.startswith("_")):
             yield here, [str(name) for name in known if not str(name).startswith("_")]
 

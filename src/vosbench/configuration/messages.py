@@ -21,7 +21,8 @@ def sentence_for(error: Exception, line: CommandLine) -> ConfigError | None:
     if "resolving interpolation" in text and "${method}" in text:
         return no_method()
     if match := re.search(r"Could not override '([^']+)'", text):
-        return _unknown(match[1], line)
+        entry = re.search(rf"full_key: {re.escape(match[1])}\.(\S+)", str(error.__cause__))
+        return _unknown(match[1], f"{match[1]}.{entry[1]}" if entry else match[1], line)
     if isinstance(error, OverrideParseException):
         return _grammar(error.override)
     if match := re.search(r"In '([^']+)': Could not find '([^']+)'|Could not (?:find|load) '([^']+)'", text):
@@ -30,19 +31,21 @@ def sentence_for(error: Exception, line: CommandLine) -> ConfigError | None:
     return ConfigError(f"The configuration cannot be composed: {first_line(error)}.")
 
 
-def _unknown(key: str, line: CommandLine) -> ConfigError:
-    """An unknown key given without a plus sign: composed again without it, to see what there is beside it."""
+def _unknown(given: str, key: str, line: CommandLine) -> ConfigError:
+    """An unknown key without a plus sign, by itself or inside the mapping that `given` is: composed again without it, to see
+    what there is beside it."""
     try:
-        config = Source.of(line).compose(line.without(key).texts).config
+        config = Source.of(line).compose(line.without(given).texts).config
     except (HydraException, OmegaConfBaseException) as error:
-        return sentence_for(error, line.without(key)) or ConfigError(f"There is no key '{key}'.")
+        return sentence_for(error, line.without(given)) or ConfigError(f"There is no key '{key}'.")
     node: Any = config
     parts = key.split(".")
     for position, part in enumerate(parts):
         below = OmegaConf.select(node, part, throw_on_missing=False) if part in node else None
         if not OmegaConf.is_dict(below) or position == len(parts) - 1:
             siblings = [str(name) for name in node if not str(name).startswith("_")]
-            return unknown_key(".".join(parts[: position + 1]), siblings)
+            unknown = unknown_key(".".join(parts[: position + 1]), siblings)
+            return unknown if given == key or "_target_" in node else ConfigError(f"{unknown} Or add it: +{key}=<value>.")
         node = below
     return ConfigError(f"There is no key '{key}'.")
 
