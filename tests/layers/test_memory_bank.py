@@ -46,6 +46,12 @@ def test_no_more_goes_than_is_eligible():
     assert bank.evicted(1).key.flatten().tolist() == [0, 1, 2, 20, 21, 22]
 
 
+def test_the_most_used_stay_in_their_order():
+    bank = written(0).joined(written(1)).used(torch.tensor([[0.5, 0.0, 0.2, 0.1, 0.2, 0.9]]))
+    assert bank.most_used(3).key.flatten().tolist() == [0, 11, 12]  # of 2 and 11, equals, the newer
+    assert bank.most_used(9).size == 6
+
+
 def test_clips_of_a_batch_drop_their_own_elements():
     bank = written(0, batch=2).used(torch.tensor([[1.0, 0.0, 1.0], [0.0, 1.0, 1.0]])).joined(written(1, batch=2))
     left = bank.evicted(5)

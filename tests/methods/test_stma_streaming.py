@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from tests.methods.stma_cases import block, clip, frames, prompted, stma, stream, two_objects, with_late
+from vosbench.layers.bank_read import read_bank
 from vosbench.methods.method import Prompted
-from vosbench.methods.stma.id_association import associate_ids
 from vosbench.methods.stma.object_tokens import pooled_value
 
 ABLATIONS = {
@@ -253,15 +253,15 @@ def test_a_late_object_reads_only_what_was_written_since_its_registration():
     # given a bank with two writes, and a second object registered at write 1
     bank = stream(stma(), frames(5), with_late(), 3)[1][-1].bank
     query = torch.randn(1, 16, 12, generator=torch.Generator().manual_seed(0))
-    read, usage = associate_ids(bank, [[0, 0, 2]], query, None, None)
+    read, usage = read_bank(bank, [[0, 0, 2]], query, None, None)
     # when the values of its slot before are altered
     altered = bank.value.clone()
     altered[:, 2, :, :24] = 1000
-    again, _ = associate_ids(dataclasses.replace(bank, value=altered), [[0, 0, 2]], query, None, None)
+    again, _ = read_bank(dataclasses.replace(bank, value=altered), [[0, 0, 2]], query, None, None)
     # then nothing changes, and the read of each group is an average
     assert torch.equal(read, again)
     torch.testing.assert_close(usage.sum(), torch.tensor(12.0))
-    ones, _ = associate_ids(dataclasses.replace(bank, value=torch.ones_like(bank.value)), [[0, 0, 2]], query, None, 5)
+    ones, _ = read_bank(dataclasses.replace(bank, value=torch.ones_like(bank.value)), [[0, 0, 2]], query, None, 5)
     torch.testing.assert_close(ones, torch.ones_like(ones))
 
 

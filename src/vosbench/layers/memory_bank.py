@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -78,8 +78,16 @@ class MemoryBank(TensorFields):
         if excess == 0:
             return self
         score = (self.use / self.life).masked_fill(~eligible, torch.inf)
-        kept = score.argsort(dim=1, stable=True)[:, excess:].sort(dim=1).values
-        return MemoryBank(**{name: _take(tensor, kept) for name, tensor in self.fields().items()})
+        return self.taken(score.argsort(dim=1, stable=True)[:, excess:].sort(dim=1).values)
+
+    def most_used(self, count: int) -> "MemoryBank":
+        """The `count` elements with the highest use per read, the newest of equals first, in their order."""
+        excess = max(0, self.size - count)
+        return self.taken((self.use / self.life).argsort(dim=1, stable=True)[:, excess:].sort(dim=1).values)
+
+    def taken(self, place: Int[Tensor, "B K"]) -> "MemoryBank":
+        """The elements at these places, each clip its own."""
+        return MemoryBank(**{name: taken(tensor, place) for name, tensor in self.fields().items()})
 
     def grown(self, objects: int) -> "MemoryBank":
         """With a longer object axis; the new objects have no values."""
@@ -87,7 +95,7 @@ class MemoryBank(TensorFields):
         return MemoryBank(**{**self.fields(), "value": value})
 
 
-def _take(tensor: Tensor, index: Int[Tensor, "B M"]) -> Tensor:
-    """The chosen elements along the last axis, each clip its own."""
-    wide = index.view(index.shape[0], *[1] * (tensor.dim() - 2), index.shape[1])
-    return tensor.gather(-1, wide.expand(*tensor.shape[:-1], index.shape[1]))
+def taken(tensor: Shaped[Tensor, "B *rest M"], place: Int[Tensor, "B K"]) -> Shaped[Tensor, "B *rest K"]:
+    """The elements at these places of the last axis, each clip its own."""
+    wide = place.view(place.shape[0], *[1] * (tensor.dim() - 2), place.shape[1])
+    return tensor.gather(-1, wide.expand(*tensor.shape[:-1], place.shape[1]))

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Int, Shaped
 from torch import Tensor
 from torch.nn import functional as F
 
 from vosbench.methods.method import Masks, Memory
 
 Own = TypeVar("Own", bound="RegisteredMemory")
+Made = TypeVar("Made", Tensor, tuple[Tensor, ...])
 
 # A given mask whose largest value stays below this is empty: an absent object is aggregated to 1e-7, a real one, even if
 # resized to a faint spot, to far more.
@@ -68,14 +69,19 @@ def spread(values: Shaped[Tensor, "P *rest"], pairs: Int[Tensor, "2 P"], shape: 
 
 
 def in_passes(
-    function: Callable[[Tensor, Tensor, Tensor], Tensor], pairs: Int[Tensor, "2 P"], objects_per_pass: int | None
-) -> Float[Tensor, "P *rest"]:
-    """`function(number, clip, channel)` over the registered objects, at most `objects_per_pass` at once; None: all."""
+    function: Callable[[Tensor, Tensor, Tensor], Made], pairs: Int[Tensor, "2 P"], objects_per_pass: int | None
+) -> Made:
+    """`function(number, clip, channel)` over the registered objects, at most `objects_per_pass` at once; None: all.
+
+    It makes one tensor "P *rest", or a tuple of them.
+    """
     number = torch.arange(pairs.shape[1], device=pairs.device)
     length = objects_per_pass or max(1, len(number))
     passes = zip(number.split(length), pairs[0].split(length), pairs[1].split(length), strict=True)
-    parts = [function(*indices) for indices in passes]
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
+    parts: list[Any] = [function(*indices) for indices in passes]
+    if len(parts) == 1:
+        return parts[0]
+    return tuple(map(torch.cat, zip(*parts, strict=True))) if isinstance(parts[0], tuple) else torch.cat(parts)  # type: ignore[return-value]
 
 
 def _pairs(born: list[list[int]], device: torch.device) -> Int[Tensor, "2 P"]:

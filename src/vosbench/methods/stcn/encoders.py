@@ -4,8 +4,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from vosbench.layers.conv_blocks import CBAM, ResBlock
-from vosbench.layers.joined_inputs import Halves, common_halves, res_block_of_both
+from vosbench.layers.fuser import Fuser
+from vosbench.layers.joined_inputs import Halves
 from vosbench.layers.trunk import Trunk, TrunkOptions
 
 
@@ -29,21 +29,3 @@ class ValueEncoder(nn.Module):
         """Value of each object of a frame. `image` is normalised, masks are soft, `of_frame` is the fuser's and `clip` the one
         that an object is in."""
         return self.fuser(self.trunk(torch.cat([image, own, others], 1))[0], of_frame, clip)
-
-
-class Fuser(nn.Module):
-    """Residual block over both maps, CBAM, residual block."""
-
-    def __init__(self, own_channels: int, deep_channels: int, dim: int) -> None:
-        super().__init__()
-        self.block1 = ResBlock(own_channels + deep_channels, dim)
-        self.attention = CBAM(dim)
-        self.block2 = ResBlock(dim, dim)
-
-    def of_frame(self, deep: Float[Tensor, "B C2 h w"]) -> Halves:
-        """What the frame's deepest map adds, the same for all its objects."""
-        return common_halves(self.block1, deep)
-
-    def forward(self, x: Float[Tensor, "P C h w"], of_frame: Halves, clip: Int[Tensor, " P"]) -> Float[Tensor, "P Cv h w"]:
-        x = res_block_of_both(self.block1, x, of_frame, clip)
-        return self.block2(x + self.attention(x))

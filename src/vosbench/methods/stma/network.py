@@ -1,7 +1,7 @@
 """STMA, spatial-temporal multi-level association for video object segmentation (2024).
 
 One pass per frame through a plain ViT, in which test tokens read reference frames and these read one token per object
-(`stml`), then one read of a temporal memory that turns the single map into one read-out per object (`id_association`), then
+(`stml`), then one read of a temporal memory that turns the single map into one read-out per object (`bank_read`), then
 the decoder. Steps are those of specification 5.2; with `memory.temporal` None every object runs alone (`per_object`).
 """
 
@@ -13,12 +13,12 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from vosbench.layers.bank_read import read_bank
 from vosbench.layers.memory_bank import MemoryBank
 from vosbench.layers.tensor_fields import TensorFields
 from vosbench.methods.method import Masks, Prediction
 from vosbench.methods.registration import entering, spread, unregistered
 from vosbench.methods.stma import per_object
-from vosbench.methods.stma.id_association import associate_ids
 from vosbench.methods.stma.memory import ObjectMemory, STMAFeatures, STMAMemory
 from vosbench.methods.stma.object_tokens import pooled_value
 from vosbench.methods.stma.parts import Parts
@@ -64,7 +64,7 @@ class STMA(Parts):
         final, cache, cache_ids = self._associated(features, memory)
         final_map = self.as_map(final, memory.size)
         top_k = None if self.training else temporal.top_k
-        read, usage = associate_ids(memory.bank, memory.born, *self.key.query(final_map), top_k)
+        read, usage = read_bank(memory.bank, memory.born, *self.key.query(final_map), top_k)
         logits = self.decode(features, final_map, read.unflatten(3, final_map.shape[2:]), memory)
         return Prediction(logits, trace=Trace(final, usage, cache, cache_ids))
 

@@ -6,11 +6,11 @@ from torch import Tensor, nn
 
 from vosbench.errors import ConfigError
 from vosbench.layers.aggregation import aggregate_prompts, soft_aggregate
+from vosbench.layers.bank_read import KeyProjection
 from vosbench.methods.method import Method, Prompted
 from vosbench.methods.registration import in_passes, spread
 from vosbench.methods.stma.backbone import PatchStem, position_code, stem
 from vosbench.methods.stma.decoder import Decoder
-from vosbench.methods.stma.id_association import KeyProjection
 from vosbench.methods.stma.memory import ObjectMemory, STMAFeatures
 from vosbench.methods.stma.object_tokens import ObjectTokens
 from vosbench.methods.stma.options import (

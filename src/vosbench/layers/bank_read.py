@@ -1,4 +1,7 @@
-"""ID association P_mem: one map of the test frame becomes one read-out per object (specification 3.8, 5.3)."""
+"""Reading a `MemoryBank` with XMem's anisotropic similarity: one map of a frame becomes one read-out per object.
+
+STMA's ID association (specification 3.8, 5.3) and XMem's memory reading (paper, section 3.3) are this.
+"""
 
 import torch
 from jaxtyping import Float
@@ -33,7 +36,7 @@ class KeyProjection(nn.Module):
         return self.shrinkage(final).square().flatten(2) + 1
 
 
-def associate_ids(
+def read_bank(
     bank: MemoryBank,
     born: list[list[int]],
     query: Float[Tensor, "B Ck L"],
