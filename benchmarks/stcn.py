@@ -1,6 +1,7 @@
-"""Processor seconds of STCN, as published, for 20 frames of 480x864 with 2 objects, storing every 5th.
+"""Processor seconds of STCN or XMem, as published, for 20 frames of 480x864 with 2 objects, storing every 5th.
 
     python benchmarks/stcn.py                    # that pass, random weights
+    python benchmarks/stcn.py --method xmem
     python benchmarks/stcn.py --long 128 128     # does frame 3,000 cost what frame 100 costs? bounded memory, frames of that size
 
 One thread. The pass is that of one first frame with its masks and 19 segmented ones; building the network is left out.
@@ -24,10 +25,10 @@ from vosbench.tasks.allocation import keep_freed_memory
 RANDOM = ["method.key_trunk.pretrained=false", "method.value_trunk.pretrained=false"]
 
 
-def network(*overrides: str) -> Method:
-    """STCN with random weights."""
+def network(name: str, *overrides: str) -> Method:
+    """The method with random weights."""
     torch.manual_seed(0)
-    return build(Source(conf_folder()).compose(["+method=stcn", *overrides]).config.method)
+    return build(Source(conf_folder()).compose([f"+method={name}", *overrides, *RANDOM]).config.method)
 
 
 def drifting(frames: int, height: int, width: int) -> np.ndarray:
@@ -45,23 +46,20 @@ def squares(height: int, width: int) -> dict[int, np.ndarray]:
     return masks
 
 
-def one_pass(frames: int, height: int, width: int, size: str) -> None:
+def one_pass(method: Method, frames: int, height: int, width: int, label: str) -> None:
     """Processor and wall seconds of a short video."""
-    method, video, masks = network(f"size={size}", *RANDOM), drifting(frames, height, width), squares(height, width)
-    session = Session(method)
+    session, video, masks = Session(method), drifting(frames, height, width), squares(height, width)
     cpu, wall = time.process_time(), time.perf_counter()
     for t, image in enumerate(video):
         session.step(image, masks if t == 0 else None)
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(
-        f"{frames} frames of {height}x{width}, 2 objects, size={size}: {cpu:.1f} s of processor, {wall:.1f} s, peak {peak:.0f} MiB"
-    )
+    print(f"{label}, {frames} frames of {height}x{width}, 2 objects: {cpu:.1f} s of processor, {wall:.1f} s, peak {peak:.0f} MiB")
 
 
-def long_video(height: int, width: int, size: str, max_frames: int) -> None:
+def long_video(method: Method, height: int, width: int) -> None:
     """Frames a second and bytes held around frames 100, 1000 and 3000."""
-    session = Session(network(f"size={size}", f"method.memory.max_frames={max_frames}", *RANDOM))
+    session = Session(method)
     video, masks, seconds = drifting(320, height, width), squares(height, width), []
     for t in range(3001):
         began = time.perf_counter()
@@ -76,18 +74,21 @@ def long_video(height: int, width: int, size: str, max_frames: int) -> None:
 def main() -> None:
     keep_freed_memory()  # as every job does
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--method", default="stcn", choices=("stcn", "xmem"))
     parser.add_argument("--frames", type=int, default=20)
     parser.add_argument("--pixels", type=int, nargs=2, default=[480, 864], metavar=("HEIGHT", "WIDTH"))
     parser.add_argument("--size", default="paper", choices=("paper", "tiny"))
     parser.add_argument("--long", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"))
-    parser.add_argument("--max-frames", type=int, default=8, help="bound of the memory in a long video")
+    parser.add_argument("--max-frames", type=int, default=8, help="bound of STCN's memory in a long video; XMem has its own")
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
+    bound = [f"method.memory.max_frames={given.max_frames}"] if given.long and given.method == "stcn" else []
+    method = network(given.method, f"size={given.size}", *bound)
     if given.long:
-        long_video(*given.long, given.size, given.max_frames)
+        long_video(method, *given.long)
     else:
-        one_pass(given.frames, *given.pixels, given.size)
+        one_pass(method, given.frames, *given.pixels, f"{given.method}, size={given.size}")
 
 
 if __name__ == "__main__":

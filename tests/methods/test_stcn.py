@@ -12,8 +12,8 @@ from vosbench.errors import ConfigError
 from vosbench.inference.session import Session
 from vosbench.layers.frame_bank import ORDINARY, PERMANENT, TEMPORARY
 from vosbench.layers.trunk import TrunkOptions
+from vosbench.layers.value_encoder import ValueEncoder
 from vosbench.methods.method import Method
-from vosbench.methods.stcn.encoders import ValueEncoder
 from vosbench.methods.stcn.official import converted, recognised
 
 AT_RANDOM = ("method.key_trunk.pretrained=false", "method.value_trunk.pretrained=false")
@@ -203,7 +203,7 @@ def test_top_k_is_for_inference_only():
 
 def test_batch_norm_keeps_its_statistics_in_training_and_learns_its_gains():
     options = TrunkOptions("resnet18", {"layers": [1, 1, 1], "channels": [8, 8, 8]}, None)
-    encoder = ValueEncoder(options, 6, 8).train()
+    encoder = ValueEncoder(options, 6, 8, biases=True).train()
     before = [buffer.clone() for buffer in encoder.buffers()]
     maps = encoder.fuser.of_frame(torch.rand(1, 6, 2, 2))
     encoder(torch.rand(2, 3, 32, 32), torch.rand(2, 1, 32, 32), torch.rand(2, 1, 32, 32), maps, torch.tensor([0, 0]))

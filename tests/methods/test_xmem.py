@@ -88,7 +88,7 @@ def test_a_stored_frame_renews_the_sensory_memory_from_its_values_and_any_other_
                 method.get_submodule(touched).transform.weight.add_(0.1)
         return stream(method, frames(count), two_objects(), 2)[1][-1].sensory
 
-    by_value, by_decoder = "value_encoder.reinforce", "decoder.update.gates"
+    by_value, by_decoder = "reinforce", "decoder.update.gates"
     # Frame 0 is prompted and stored, frame 1 is not, frame 2 is again, and reads what frame 1 left.
     assert torch.equal(sensory_after(1, None), sensory_after(1, by_decoder))
     assert not torch.equal(sensory_after(1, None), sensory_after(1, by_value))

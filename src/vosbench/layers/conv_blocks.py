@@ -22,6 +22,11 @@ def key_head(channels: int, key_dim: int) -> Conv3x3:
     return head
 
 
+def enlarged(x: Float[Tensor, "B C h w"], factor: int) -> Float[Tensor, "B C h2 w2"]:
+    """The map `factor` times as high and wide, bilinearly."""
+    return F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
+
+
 class LayerNorm2d(nn.Module):
     """LayerNorm over the channels at each location."""
 

@@ -12,7 +12,7 @@ insists on every key of the network.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from torch import Tensor
@@ -60,3 +60,12 @@ def sorted_out(
         else:
             result.weights[own], result.sources[own] = tensor, key
     return result
+
+
+def renamed(key: str, rules: Iterable[tuple[str, str]]) -> str | None:
+    """Our name of a key by the first rule, pattern and replacement, that its beginning matches; None where there is none."""
+    for pattern, name in rules:
+        own, found = re.subn(f"^{pattern}", name, key)
+        if found:
+            return own
+    return None

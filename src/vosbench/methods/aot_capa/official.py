@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from vosbench.methods.official import Converted, Official, sorted_out
+from vosbench.methods.official import Converted, Official, renamed, sorted_out
 
 FAMILY = "AOT and DeAOT (yoxu515/aot-benchmark)"
 
@@ -76,11 +76,8 @@ def _own(key: str) -> str | None:
     """Our name of a key."""
     if key.startswith("encoder."):
         return _encoder(key.removeprefix("encoder."))
-    for pattern, name in RULES:
-        own, found = re.subn(f"^{pattern}", name, key)
-        if found:
-            return _lower(own) if own.startswith("lstt.") else own
-    return None
+    own = renamed(key, RULES)
+    return _lower(own) if own is not None and own.startswith("lstt.") else own
 
 
 def _lower(key: str) -> str:

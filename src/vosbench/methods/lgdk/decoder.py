@@ -3,15 +3,10 @@
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from vosbench.layers.conv_blocks import ResBlock, conv3x3
+from vosbench.layers.conv_blocks import ResBlock, conv3x3, enlarged
 from vosbench.layers.one_plane import conv_to_one_plane
 from vosbench.methods.lgdk.kernels import dynamic_conv
-
-
-def _enlarged(x: Tensor, factor: int) -> Tensor:
-    return F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
 
 
 class Refine(nn.Module):
@@ -28,7 +23,7 @@ class Refine(nn.Module):
     def forward(
         self, of_frame: Float[Tensor, "B D h w"], x: Float[Tensor, "P D h2 w2"], clip: Int[Tensor, " P"]
     ) -> Float[Tensor, "P D h w"]:
-        return self.res_merge(of_frame[clip] + _enlarged(x, 2))
+        return self.res_merge(of_frame[clip] + enlarged(x, 2))
 
 
 class Decoder(nn.Module):
@@ -63,4 +58,4 @@ class Decoder(nn.Module):
         else:
             assert kernel is not None
             logits = dynamic_conv(x, kernel)
-        return _enlarged(logits, 4)[:, 0]
+        return enlarged(logits, 4)[:, 0]

@@ -4,9 +4,8 @@ from typing import NamedTuple
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from vosbench.layers.conv_blocks import ResBlock, conv3x3
+from vosbench.layers.conv_blocks import ResBlock, conv3x3, enlarged
 from vosbench.layers.joined_inputs import Halves, common_halves, of_clip, res_block_of_both
 from vosbench.layers.one_plane import conv_to_one_plane
 
@@ -17,10 +16,6 @@ class OfFrame(NamedTuple):
     at16: Halves
     at8: Float[Tensor, "B D16 h8 w8"]
     at4: Float[Tensor, "B D8 h4 w4"]
-
-
-def _enlarged(x: Tensor, factor: int) -> Tensor:
-    return F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
 
 
 class Decoder(nn.Module):
@@ -43,7 +38,7 @@ class Decoder(nn.Module):
     def forward(self, read: Float[Tensor, "P Cv h w"], of_frame: OfFrame, clip: Int[Tensor, " P"]) -> Float[Tensor, "P H W"]:
         """One logit per pixel; `clip` is the one that an object is in."""
         x = res_block_of_both(self.compress, read, of_frame.at16, clip)
-        x = self.up8(_enlarged(x, 2).add_(of_clip(of_frame.at8, clip)))
-        x = self.up4(_enlarged(x, 2).add_(of_clip(of_frame.at4, clip))).relu_()
+        x = self.up8(enlarged(x, 2).add_(of_clip(of_frame.at8, clip)))
+        x = self.up4(enlarged(x, 2).add_(of_clip(of_frame.at4, clip))).relu_()
         assert self.pred.bias is not None
-        return _enlarged(conv_to_one_plane(x, self.pred.weight, self.pred.bias), 4)[:, 0]
+        return enlarged(conv_to_one_plane(x, self.pred.weight, self.pred.bias), 4)[:, 0]

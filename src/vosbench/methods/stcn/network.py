@@ -13,10 +13,10 @@ from torch import Tensor
 from vosbench.errors import ConfigError
 from vosbench.layers.conv_blocks import conv3x3, key_head
 from vosbench.layers.trunk import Trunk, TrunkOptions
+from vosbench.layers.value_encoder import ValueEncoder
 from vosbench.methods.registration import in_passes, spread
 from vosbench.methods.space_time import MemoryOptions, SpaceTimeFeatures, SpaceTimeMemory, SpaceTimeMethod
 from vosbench.methods.stcn.decoder import Decoder
-from vosbench.methods.stcn.encoders import ValueEncoder
 
 
 @dataclass
@@ -53,7 +53,7 @@ class STCN(SpaceTimeMethod):
         self.key_encoder = Trunk(key_trunk, key="method.key_trunk.pretrained")
         c4, c8, c16 = self.key_encoder.channels
         self.key_proj, self.thin = key_head(c16, key_dim), conv3x3(c16, value_dim)
-        self.value_encoder = ValueEncoder(value_trunk, c16, value_dim)
+        self.value_encoder = ValueEncoder(value_trunk, c16, value_dim, biases=True)
         self.decoder = Decoder(read_dim=value_dim, thin_dim=value_dim, fine_channels=(c4, c8), dims=decoder_dims)
 
     def encode(self, frames: Float[Tensor, "B 3 H W"]) -> STCNFeatures:

@@ -1,12 +1,11 @@
 """Published weights of STCN, by the names of their authors' code (specification of LGDK, section 11)."""
 
-import re
 from collections.abc import Mapping
 
 from torch import Tensor
 from torch.nn import functional as F
 
-from vosbench.methods.official import Converted, Official, sorted_out
+from vosbench.methods.official import Converted, Official, renamed, sorted_out
 
 FAMILY = "STCN (hkchengrex/STCN)"
 FIRST = "value_encoder.conv1.weight"
@@ -49,12 +48,4 @@ def converted(state: Mapping[str, Tensor]) -> Converted:
     first = weights.get(FIRST)
     if first is not None and first.dim() == 4 and first.shape[1] == 4:
         weights[FIRST] = F.pad(first, (0, 0, 0, 0, 0, 1))
-    return sorted_out(weights, _place)
-
-
-def _place(key: str) -> str | None:
-    for pattern, name in RULES:
-        own, count = re.subn(f"^{pattern}", name, key)
-        if count:
-            return own
-    return None
+    return sorted_out(weights, lambda key: renamed(key, RULES))

@@ -3,13 +3,8 @@
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from vosbench.layers.conv_blocks import Fuse, ResBlock, conv3x3
-
-
-def _enlarged(x: Tensor, factor: int) -> Tensor:
-    return F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
+from vosbench.layers.conv_blocks import Fuse, ResBlock, conv3x3, enlarged
 
 
 class Decoder(nn.Module):
@@ -33,6 +28,6 @@ class Decoder(nn.Module):
         self, x: Float[Tensor, "P C h w"], skip4: Float[Tensor, "P D8 h4 w4"], skip8: Float[Tensor, "P D16 h8 w8"]
     ) -> Float[Tensor, "P H W"]:
         x = self.fuse(x)
-        x = self.up8(_enlarged(x, 2) + skip8)
-        x = self.up4(_enlarged(x, 2) + skip4)
-        return _enlarged(self.mask(torch.relu(x)), 4)[:, 0]
+        x = self.up8(enlarged(x, 2) + skip8)
+        x = self.up4(enlarged(x, 2) + skip4)
+        return enlarged(self.mask(torch.relu(x)), 4)[:, 0]

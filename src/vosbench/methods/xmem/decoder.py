@@ -4,9 +4,8 @@ from typing import NamedTuple
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from vosbench.layers.conv_blocks import ResBlock, conv3x3
+from vosbench.layers.conv_blocks import ResBlock, conv3x3, enlarged
 from vosbench.layers.fuser import Fuser
 from vosbench.layers.joined_inputs import Halves, of_clip
 from vosbench.layers.one_plane import conv_to_one_plane
@@ -19,10 +18,6 @@ class OfFrame(NamedTuple):
     at16: Halves
     at8: Float[Tensor, "B D16 h8 w8"]
     at4: Float[Tensor, "B D8 h4 w4"]
-
-
-def _enlarged(x: Tensor, factor: int) -> Tensor:
-    return F.interpolate(x, scale_factor=factor, mode="bilinear", align_corners=False)
 
 
 class Decoder(nn.Module):
@@ -61,8 +56,8 @@ class Decoder(nn.Module):
     ) -> tuple[Float[Tensor, "P H W"], Float[Tensor, "P Ch h w"]]:
         """One logit per pixel, and the sensory memory after this frame; `read` has the sensory memory behind the read-out."""
         x16 = self.fuser(read, of_frame.at16, clip)
-        x8 = self.up8(_enlarged(x16, 2).add_(of_clip(of_frame.at8, clip)))
-        x4 = self.up4(_enlarged(x8, 2).add_(of_clip(of_frame.at4, clip)))
+        x8 = self.up8(enlarged(x16, 2).add_(of_clip(of_frame.at8, clip)))
+        x4 = self.up4(enlarged(x8, 2).add_(of_clip(of_frame.at4, clip)))
         assert self.pred.bias is not None
         logits = conv_to_one_plane(x4.relu(), self.pred.weight, self.pred.bias)
-        return _enlarged(logits, 4)[:, 0], self.update(x16, x8, x4, logits, sensory)
+        return enlarged(logits, 4)[:, 0], self.update(x16, x8, x4, logits, sensory)

@@ -18,11 +18,12 @@ from vosbench.layers.bank_read import KeyProjection, read_bank
 from vosbench.layers.memory_bank import MemoryBank
 from vosbench.layers.tensor_fields import TensorFields
 from vosbench.layers.trunk import Trunk, TrunkOptions
+from vosbench.layers.value_encoder import ValueEncoder
 from vosbench.methods.method import Masks, Method, Prediction, Prompted
 from vosbench.methods.registration import entering, in_passes, spread, unregistered
 from vosbench.methods.xmem.decoder import Decoder
-from vosbench.methods.xmem.encoders import ValueEncoder
 from vosbench.methods.xmem.memory import MemoryOptions, XMemFeatures, XMemMemory, of_some_frames
+from vosbench.methods.xmem.sensory import GatedUpdate
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, RGB in [0, 1]
 
@@ -64,7 +65,8 @@ class XMem(Method):
         self.key_encoder = Trunk(key_trunk, key="method.key_trunk.pretrained")
         c4, c8, c16 = self.key_encoder.channels
         self.projection = KeyProjection(dim=c16, key_dim=key_dim, anisotropic=True)
-        self.value_encoder = ValueEncoder(value_trunk, c16, value_dim, sensory_dim)
+        self.value_encoder = ValueEncoder(value_trunk, c16, value_dim, biases=False)
+        self.reinforce = GatedUpdate(value_dim, sensory_dim)  # the deep update: from the value, which has seen the mask
         d16, d8, d4 = decoder_dims
         self.decoder = Decoder(
             read_dim=value_dim,
@@ -152,7 +154,7 @@ class XMem(Method):
         def encode(number: Tensor, clip: Tensor, channel: Tensor) -> tuple[Tensor, ...]:
             own, sensory = planes[clip, channel][:, None], memory.sensory[clip, channel]
             value = self.value_encoder(features.image[clip], own, total[clip] - own, of_frame, clip)
-            return value, self.value_encoder.reinforce(value, sensory) if deep else sensory
+            return value, self.reinforce(value, sensory) if deep else sensory
 
         value, sensory = in_passes(encode, memory.pairs, self.objects_per_pass)
         shape = memory.registered.shape

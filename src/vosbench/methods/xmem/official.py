@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vosbench.methods.official import Converted, Official, sorted_out
+from vosbench.methods.official import Converted, Official, renamed, sorted_out
 
 FAMILY = "XMem (hkchengrex/XMem)"
 FIRST = "value_encoder.conv1.weight"
@@ -24,7 +24,7 @@ RULES = [
     (r"(value_encoder|decoder)\.fuser\.attention\.ChannelGate\.mlp\.3\.", r"\1.fuser.attention.mlp.2."),
     (r"(value_encoder|decoder)\.fuser\.attention\.SpatialGate\.spatial\.conv\.", r"\1.fuser.attention.spatial."),
     (r"(value_encoder|decoder)\.fuser\.(block[12])\.", r"\1.fuser.\2."),
-    (r"value_encoder\.hidden_reinforce\.", "value_encoder.reinforce."),
+    (r"value_encoder\.hidden_reinforce\.", "reinforce."),
     (r"value_encoder\.(conv1|bn1|layer[123])\.", r"value_encoder.trunk.net.\1."),
     (r"decoder\.hidden_update\.g(16|8|4)_conv\.", r"decoder.update.at\1."),
     (r"decoder\.hidden_update\.transform\.", "decoder.update.gates.transform."),
@@ -60,12 +60,4 @@ def converted(state: Mapping[str, Tensor]) -> Converted:
             if re.fullmatch(r"(value_encoder|decoder)\.fuser\.block1\.(conv1|downsample)\.weight", key):
                 of_frame, own = weight[:, : projection.shape[1]], weight[:, projection.shape[1] :]
                 weights[key] = torch.cat([own, of_frame], 1)
-    return sorted_out(weights, _place)
-
-
-def _place(key: str) -> str | None:
-    for pattern, name in RULES:
-        own, count = re.subn(f"^{pattern}", name, key)
-        if count:
-            return own
-    return None
+    return sorted_out(weights, lambda key: renamed(key, RULES))

@@ -1,4 +1,4 @@
-"""Encoders of STCN: what a frame is asked by and asks with, and what is remembered of each object (paper, Figure 2)."""
+"""What STCN and XMem remember of each object in a stored frame (STCN, Figure 2; XMem, Figure 2)."""
 
 import torch
 from jaxtyping import Float, Int
@@ -12,10 +12,10 @@ from vosbench.layers.trunk import Trunk, TrunkOptions
 class ValueEncoder(nn.Module):
     """Image, own mask and the other objects' masks through a light trunk, fused with the frame's deepest map."""
 
-    def __init__(self, trunk: TrunkOptions, deep_channels: int, dim: int) -> None:
+    def __init__(self, trunk: TrunkOptions, deep_channels: int, dim: int, *, biases: bool) -> None:
+        """`biases`: the trunk's convolutions have them, though batch norms follow, as in the public STCN."""
         super().__init__()
-        # Two planes more than the image. The public network's convolutions have biases here, though batch norms follow.
-        self.trunk = Trunk(trunk, key="method.value_trunk.pretrained", indices=(3,), planes=2, biases=True)
+        self.trunk = Trunk(trunk, key="method.value_trunk.pretrained", indices=(3,), planes=2, biases=biases)
         self.fuser = Fuser(self.trunk.channels[-1], deep_channels, dim)
 
     def forward(
