@@ -4,11 +4,11 @@ STMA's ID association (specification 3.8, 5.3) and XMem's memory reading (paper,
 """
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from vosbench.layers.conv_blocks import conv3x3
-from vosbench.layers.matching import affinity, anisotropic_similarity, read_out
+from vosbench.layers.matching import affinity, anisotropic_similarity, read_most_similar, read_out
 from vosbench.layers.memory_bank import MemoryBank
 
 
@@ -56,14 +56,24 @@ def read_bank(
     read = bank.value.new_zeros(batch, objects, width, query.shape[2]) if len(groups) > 1 else None
     for write in groups:
         # Write 0 is the first registration: whoever was registered there reads everything.
-        weights = affinity(similarity, top_k, None if write == 0 else bank.write_no >= write)
-        shares = [clip.count(write) / max(1, sum(number >= 0 for number in clip)) for clip in born]
-        usage = usage + weights.detach().sum(2) * torch.tensor(shares, device=usage.device)[:, None]
-        if read is None:
-            return read_out(weights, bank.value), usage
+        valid = None if write == 0 else bank.write_no >= write
         channels = [channel for channel in range(objects) if any(clip[channel] == write for clip in born)]
+        part, weight = _read(similarity, bank.value if read is None else bank.value[:, channels], top_k, valid)
+        shares = [clip.count(write) / max(1, sum(number >= 0 for number in clip)) for clip in born]
+        usage = usage + weight * torch.tensor(shares, device=usage.device)[:, None]
+        if read is None:
+            return part, usage
         mine = torch.tensor([[clip[channel] == write for channel in channels] for clip in born], device=usage.device)
-        part = read_out(weights, bank.value[:, channels]) * mine[:, :, None, None]
+        part = part * mine[:, :, None, None]
         read = read.index_add(1, torch.tensor(channels, device=usage.device), part.to(read.dtype))
     assert read is not None
     return read, usage
+
+
+def _read(
+    similarity: Float[Tensor, "B M L"], value: Float[Tensor, "B N Cv M"], top_k: int | None, valid: Bool[Tensor, "B M"] | None
+) -> tuple[Float[Tensor, "B N Cv L"], Float[Tensor, "B M"]]:
+    if top_k is not None and top_k < value.shape[3]:
+        return read_most_similar(similarity, value, top_k, valid)
+    weights = affinity(similarity, valid)
+    return read_out(weights, value), weights.detach().sum(2)

@@ -5,6 +5,7 @@ import math
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.nn import functional as F
 
 
 def anisotropic_similarity(
@@ -29,18 +30,10 @@ def anisotropic_similarity(
         return score.transpose(1, 2)  # a view: memory stays the fastest axis, which softmax and top-k run along
 
 
-def affinity(
-    similarity: Float[Tensor, "B M L"], top_k: int | None = None, valid: Bool[Tensor, "B M"] | None = None
-) -> Float[Tensor, "B M L"]:
-    """Weight of every memory token for every query token: softmax over the valid tokens, or over the `top_k` most similar of
-    them. Columns sum to one; an invalid token weighs 0. Every query needs at least one valid token."""
-    score = similarity.transpose(1, 2)
-    if valid is not None:
-        score = score.masked_fill(~valid[:, None], -torch.inf)
-    if top_k is None or top_k >= score.shape[2]:
-        return score.softmax(2).transpose(1, 2)
-    best, place = score.topk(top_k, dim=2, sorted=False)
-    return torch.zeros_like(score).scatter(2, place, best.softmax(2)).transpose(1, 2)
+def affinity(similarity: Float[Tensor, "B M L"], valid: Bool[Tensor, "B M"] | None = None) -> Float[Tensor, "B M L"]:
+    """Weight of every memory token for every query token: softmax over the valid tokens. Columns sum to one; an invalid token
+    weighs 0. Every query needs at least one valid token."""
+    return _rows(similarity, valid).softmax(2).transpose(1, 2)
 
 
 def read_out(weights: Float[Tensor, "B M L"], value: Float[Tensor, "B N Cv M"]) -> Float[Tensor, "B N Cv L"]:
@@ -49,3 +42,28 @@ def read_out(weights: Float[Tensor, "B M L"], value: Float[Tensor, "B N Cv M"]) 
     # Outside autocast a product wants both factors in one type; values keep that of the frame they were written in.
     read = torch.bmm(value.flatten(1, 2), weights.to(value.dtype))
     return read.view(batch, objects, width, -1)
+
+
+def read_most_similar(
+    similarity: Float[Tensor, "B M L"],
+    value: Float[Tensor, "B N Cv M"],
+    top_k: int,
+    valid: Bool[Tensor, "B M"] | None = None,
+) -> tuple[Float[Tensor, "B N Cv L"], Float[Tensor, "B M"]]:
+    """Read-out over the `top_k` <= M most similar valid tokens of each query, and the weight each token received from all.
+
+    Only tokens that weigh something are looked at, so that the cost hardly grows with the memory. Source: STCN, section 3.4.
+    """
+    best, place = _rows(similarity, valid).topk(top_k, dim=2, sorted=False)
+    weights = best.softmax(2)
+    batch, objects, width, tokens = value.shape
+    usage = weights.new_zeros(batch, tokens).scatter_add(1, place.flatten(1), weights.flatten(1))
+    row = place + torch.arange(batch, device=place.device)[:, None, None] * tokens
+    table = value.flatten(1, 2).transpose(1, 2).reshape(batch * tokens, objects * width)
+    read = F.embedding_bag(row.view(-1, top_k), table, per_sample_weights=weights.to(value.dtype).view(-1, top_k), mode="sum")
+    return read.view(batch, -1, objects, width).permute(0, 2, 3, 1), usage
+
+
+def _rows(similarity: Float[Tensor, "B M L"], valid: Bool[Tensor, "B M"] | None) -> Float[Tensor, "B L M"]:
+    score = similarity.transpose(1, 2)
+    return score if valid is None else score.masked_fill(~valid[:, None], -torch.inf)
