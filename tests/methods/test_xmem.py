@@ -281,3 +281,9 @@ def test_weights_of_other_networks_are_not_recognised():
     stcn = {key: shape for key, shape in public_shapes().items() if "hidden" not in key and "d_proj" not in key}
     assert recognised(stcn) is None
     assert converted({"decoder.extra.weight": torch.zeros(1)}).unplaced == ["decoder.extra.weight"]
+
+
+def test_objects_may_be_worked_through_one_by_one():
+    prompts = two_objects()
+    together, apart = (stream(xmem(f"objects_per_pass={count}"), frames(7), prompts, 2)[0] for count in ("null", "1"))
+    torch.testing.assert_close(torch.stack(apart), torch.stack(together), rtol=0, atol=1e-5)
