@@ -22,7 +22,7 @@ def made(groups: int, shared: int, *, tokens: int = 9, lines: int = 6, batch: in
 
 
 def by_hand(query: Tensor, key: Tensor, value: Tensor, similarity: str, top_k: int | None, valid: Tensor | None) -> Tensor:
-    """The dense functions of `matching`, object by object."""
+    """The dense functions of `matching`, object by object, with all but the best scores struck out."""
     _batch, groups, _tokens, shared, _ = value.shape
     reads = []
     for group in range(groups):
@@ -32,8 +32,10 @@ def by_hand(query: Tensor, key: Tensor, value: Tensor, similarity: str, top_k: i
         else:
             score = torch.einsum("bcm,bcl->bml", memory_key, query_key) / math.sqrt(key.shape[3])
         for member in range(shared):
-            own = None if valid is None else valid[:, group * shared + member]
-            weights = affinity(score, top_k, own)
+            own = torch.ones_like(score[:, :, 0]) if valid is None else valid[:, group * shared + member]
+            left = score.masked_fill(~own.bool()[:, :, None], -torch.inf)
+            least = left.topk(min(top_k or len(own[0]), len(own[0])), dim=1).values[:, -1:]
+            weights = affinity(left.masked_fill(left < least, -torch.inf))
             reads.append(read_out(weights, value[:, group, :, member].transpose(1, 2)[:, None])[:, 0].transpose(1, 2))
     return torch.stack(reads, 1)
 
