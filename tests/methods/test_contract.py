@@ -65,13 +65,17 @@ def test_probabilities_sum_to_one_at_the_frames_own_size(method):
         assert prob.min() >= 0
 
 
-def test_the_prompted_frame_holds_the_given_mask(method):
+def test_the_prompted_frame_holds_the_given_mask_or_knows_its_box_alone(method):
     mask = square(7, 9)
-    if "mask" not in method.prompt_kinds:
-        pytest.skip("takes boxes")
     session = Session(method)
     prob = session.step(video(1)[0], {5: mask})
-    assert np.array_equal(session.label_map(prob) == 5, mask)
+    if "mask" in method.prompt_kinds:
+        assert np.array_equal(session.label_map(prob) == 5, mask)
+    else:
+        hollow = mask.copy()
+        rows, columns = np.nonzero(mask)
+        hollow[rows.min() + 1 : rows.max(), columns.min() + 1 : columns.max()] = False
+        assert torch.equal(prob, Session(method).step(video(1)[0], {5: hollow}))
 
 
 def test_permuting_the_objects_permutes_the_answer(method):

@@ -165,7 +165,7 @@ def test_long_term_memory_is_made_and_bounded_in_a_stream():
     assert {size // length for _, size in sizes[5:]} == {3, 4}
 
 
-def test_a_training_frame_reads_the_first_frame_and_some_others():
+def test_a_training_frame_reads_the_prompted_frames_and_some_others():
     bank = frame(0, protected=True)
     for number in range(1, 6):
         bank = bank.joined(frame(number))
@@ -173,6 +173,9 @@ def test_a_training_frame_reads_the_first_frame_and_some_others():
     assert all(len(numbers) == 3 and numbers[0] == 0 for numbers in drawn)
     assert {number for numbers in drawn for number in numbers} == set(range(6))
     assert of_some_frames(bank, 6, LENGTH) is bank
+    # An object that is prompted late has something to read whatever is drawn.
+    late = bank.joined(frame(6, protected=True)).joined(frame(7))
+    assert all({0, 6} <= {*writes(of_some_frames(late, 3, LENGTH))} for _ in range(10))
 
 
 def test_a_late_object_does_not_read_what_is_older():

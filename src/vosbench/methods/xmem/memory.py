@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -26,7 +26,7 @@ class MemoryOptions:
     min_frames: int  # T_min: what is left of it
     prototypes: int  # P: elements that a consolidation adds to the long-term memory
     max_long_term: int  # L_max: elements the long-term memory holds
-    training_frames: int  # stored frames that a training frame reads, the first among them
+    training_frames: int  # stored frames that a training frame reads, the prompted ones among them
     deep_probability: float  # that a training frame without a prompt renews the sensory memory from its value
 
     def __post_init__(self) -> None:
@@ -150,13 +150,17 @@ def prototypes(candidates: MemoryBank, selection: Float[Tensor, "B Ck M"], born:
 
 
 def of_some_frames(bank: MemoryBank, count: int, length: int) -> MemoryBank:
-    """The first frame of a bank and others by chance, `count` in all, as training reads them. Source: the public code.
+    """The prompted frames of a bank and others by chance, `count` in all, as training reads them. Source: the public code, whose
+    clips are prompted on the first frame alone.
 
     From torch's global generator, which the training seeds at every step.
     """
     frames = bank.size // length
     if frames <= count:
         return bank
-    chosen = torch.cat([torch.zeros(1, dtype=torch.long), torch.randperm(frames - 1)[: count - 1] + 1])
-    elements: Int[Tensor, "F L"] = torch.arange(bank.size, device=bank.key.device).view(-1, length)
-    return bank.taken(elements[chosen.to(bank.key.device)].flatten().expand(bank.key.shape[0], -1))
+    protected = bank.protected[0, ::length].cpu()
+    others = (~protected).nonzero()[:, 0]
+    drawn = others[torch.randperm(len(others))[: max(0, count - int(protected.sum()))]]
+    chosen = torch.cat([protected.nonzero()[:, 0], drawn]).to(bank.key.device)
+    elements = torch.arange(bank.size, device=bank.key.device).view(-1, length)
+    return bank.taken(elements[chosen].flatten().expand(bank.key.shape[0], -1))
