@@ -182,6 +182,14 @@ def test_an_unroll_over_a_clip_gives_one_step_a_frame(method):
     assert [tuple(step.logits.shape) for step in steps] == [(2, 3, SIZE, SIZE)] * 4
 
 
+def test_the_last_frame_of_a_clip_is_not_remembered(method, monkeypatch):
+    remembered, memorize = [], method.memorize
+    monkeypatch.setattr(method, "memorize", lambda *given: remembered.append(given[-1]) or memorize(*given))
+    with torch.no_grad():
+        method(clip_of(3))
+    assert remembered == [0, 1]
+
+
 def test_every_trainable_parameter_gets_a_gradient_and_no_frozen_one_does(method):
     torch.manual_seed(0)
     if not method.learns:

@@ -181,15 +181,22 @@ def test_every_backbone_gives_maps_at_strides_4_8_16_of_any_padded_frame(name):
     assert all(bool(map.isfinite().all()) for map in maps)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "swin_base_patch4_window12_384"])
-def test_masks_enter_through_orthogonal_weights_beside_those_of_the_image(name):
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [
+        ("resnet18", "conv1"),
+        ("resnest101e", "conv1.0"),
+        ("legacy_seresnet152", "layer0.conv1"),
+        ("swin_base_patch4_window12_384", "patch_embed.proj"),
+    ],
+)
+def test_masks_enter_through_orthogonal_weights_beside_those_of_the_image(name, first):
     small = {"depths": (2, 2, 2, 2), "embed_dim": 32, "num_heads": (1, 2, 4, 8)} if "swin" in name else {"layers": (1, 1, 1, 1)}
     options = BackboneOptions(name, None, None, small)
     torch.manual_seed(0)
     image = Backbone(options)
     torch.manual_seed(0)
     with_masks = Backbone(options, planes=2)
-    first = KNOWN[name].first if name in KNOWN else "conv1"
     old, new = (backbone.net.get_submodule(first) for backbone in (image, with_masks))
     assert torch.equal(new.weight[:, :3], old.weight)
     assert old.bias is None or torch.equal(new.bias, old.bias)

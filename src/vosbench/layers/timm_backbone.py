@@ -37,11 +37,10 @@ def _cached_weights(name: str, key: str) -> str:
     )
 
 
-def with_extra_inputs(network: nn.Module, extra: int, first: str = "conv1") -> nn.Module:
+def with_extra_inputs(network: nn.Module, extra: int) -> nn.Module:
     """The same network with `extra` more input channels in its first convolution: the old channels' weights are kept, the new
     ones orthogonal (timm's own `in_chans` would spread the RGB weights over them)."""
-    old = network.get_submodule(first)
-    assert isinstance(old, nn.Conv2d)
+    first, old = next((name, module) for name, module in network.named_modules() if isinstance(module, nn.Conv2d))
     new = nn.Conv2d(
         old.in_channels + extra,
         old.out_channels,

@@ -35,11 +35,10 @@ class Trunk(nn.Module):
         key: str,
         indices: tuple[int, ...] = (1, 2, 3),
         planes: int = 0,
-        first: str = "conv1",
         biases: bool = False,
         channels_last: bool = False,
     ) -> None:
-        """`key` is the configuration key that asks for trained weights. `planes` more inputs reach the network in its `first`
+        """`key` is the configuration key that asks for trained weights. `planes` more inputs reach the network in its first
         convolution. `biases` adds one to every convolution; `channels_last` says that timm gives maps in that order."""
         super().__init__()
         network: Any = timm_network(
@@ -51,7 +50,7 @@ class Trunk(nn.Module):
             **options.options,
         )
         self.channels: list[int] = network.feature_info.channels()
-        self.net = with_extra_inputs(network, planes, first) if planes else network
+        self.net = with_extra_inputs(network, planes) if planes else network
         self.channels_last = channels_last
         if biases:
             _add_biases(self.net)

@@ -1,13 +1,13 @@
 """The streaming contract: four functions over one explicit memory, the same for training and for inference.
 
 ``encode`` looks at images alone, ``segment`` reads the memory, ``memorize`` returns the next one. `Method.step` strings
-them together for one frame; `Method.forward` unrolls `step` over a clip, `inference.session` over a video. Nothing else
+them together for one frame; `Method.forward` unrolls that over a clip, `inference.session` over a video. Nothing else
 of a method is called from outside, so a model cannot be right in one and wrong in the other.
 """
 
 import abc
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import torch
@@ -82,7 +82,7 @@ class Step:
     prediction: Prediction
     logits: Float[Tensor, "B K H W"]  # the prediction's, at the masks' size
     prob: Float[Tensor, "B K H W"]  # their softmax, with the prompts merged in
-    memory: Any
+    memory: Any  # after the frame
 
 
 Revise = Callable[[Float[Tensor, "B K H W"]], Float[Tensor, "B K H W"]]  # of probabilities at the masks' size
@@ -154,6 +154,10 @@ class Method(nn.Module, abc.ABC):
             return prediction.logits
         return F.interpolate(prediction.logits, size=size, mode="bilinear", align_corners=False)
 
+    def with_prompts(self, memory: Any, prompted: Prompted) -> Any:
+        """The memory that the frame of these prompts is segmented with: the same, unless a paper's masks follow from prompts."""
+        return memory
+
     def merge(self, prob: Float[Tensor, "B K H W"], prompted: Prompted) -> Float[Tensor, "B K H W"]:
         """Final probabilities of a frame that carries prompts; a paper may prescribe another rule than `paste_prompts`."""
         return paste_prompts(prob, prompted)
@@ -181,6 +185,21 @@ class Method(nn.Module, abc.ABC):
         `size` is the masks' (H, W), the network's input size where it is None. `truth` is remembered in the place of what
         was predicted (teacher forcing); `revise` changes probabilities before they are merged (post-processing).
         """
+        step, masks = self._segmented(features, memory, prompted, size, truth, revise)
+        return replace(step, memory=self.memorize(features, step.prediction, masks, step.memory, frame))
+
+    def _segmented(
+        self,
+        features: Any,
+        memory: Any,
+        prompted: Prompted | None,
+        size: tuple[int, int] | None = None,
+        truth: Float[Tensor, "B N H W"] | None = None,
+        revise: Revise | None = None,
+    ) -> tuple[Step, Masks]:
+        """The step with the memory that it reads, and the masks that it leaves to be remembered."""
+        if prompted is not None:
+            memory = self.with_prompts(memory, prompted)
         prediction = self.segment(features, memory)
         logits = self.at_size(prediction, size or memory.size)
         prob = logits.float().softmax(dim=1)
@@ -190,12 +209,12 @@ class Method(nn.Module, abc.ABC):
         if prompted is not None:
             prob, given = self.merge(prob, prompted), prompted.given
         masks = Masks(prob, given) if truth is None else Masks(with_background(truth), given, is_truth=True)
-        memory = self.memorize(features, prediction, masks, memory, frame)
-        return Step(prediction, logits, prob, memory)
+        return Step(prediction, logits, prob, memory), masks
 
     def forward(self, clip: Clip, prompted: int = 1, forced: int = 0) -> list[Step]:
         """Unroll over a clip: the objects of the first `prompted` frames are prompted there, the first `forced` frames are
-        remembered as they are annotated, and every other frame as the method itself segments it."""
+        remembered as they are annotated, and every other frame as the method itself segments it. The last frame is not
+        remembered: its step holds the memory that it read."""
         batch, length = clip.image.shape[:2]
         size = (clip.image.shape[-2], clip.image.shape[-1])
         features = self.encode(clip.image.transpose(0, 1).flatten(0, 1))  # time first, so that a frame is one slice
@@ -207,6 +226,10 @@ class Method(nn.Module, abc.ABC):
             if t < prompted and annotated is not None:
                 given = Prompted(annotated, clip.present & (annotated.sum((2, 3)) > 0))
             truth = annotated if prompted <= t < forced else None
-            steps.append(self.step(features.rows(t * batch, (t + 1) * batch), memory, t, given, truth=truth))
-            memory = steps[-1].memory
+            of_frame = features.rows(t * batch, (t + 1) * batch)
+            step, masks = self._segmented(of_frame, memory, given, truth=truth)
+            if t + 1 < length:  # nothing reads what the last frame would leave
+                memory = self.memorize(of_frame, step.prediction, masks, step.memory, t)
+                step = replace(step, memory=memory)
+            steps.append(step)
         return steps

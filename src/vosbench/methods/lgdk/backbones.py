@@ -16,7 +16,6 @@ class Known:
 
     tag: str  # of the weights it starts from
     indices: tuple[int, int, int] = (1, 2, 3)  # of its maps at strides 4, 8, 16
-    first: str = "conv1"  # its first convolution
     transformer: bool = False  # channels last, and maps that nothing has normalised
     options: dict[str, Any] = field(default_factory=dict)
 
@@ -24,13 +23,12 @@ class Known:
 KNOWN = {
     # Decision: torchvision's original weights; timm's own default tag is a newer training.
     "wide_resnet50_2": Known("tv_in1k"),
-    "resnest101e": Known("in1k", first="conv1.0"),
+    "resnest101e": Known("in1k"),
     # Decision: of timm's three SE-ResNet-152 the one with the paper's architecture and with weights.
-    "legacy_seresnet152": Known("in1k", first="layer0.conv1"),
+    "legacy_seresnet152": Known("in1k"),
     "swin_base_patch4_window12_384": Known(
         "ms_in22k_ft_in1k",
         indices=(0, 1, 2),
-        first="patch_embed.proj",
         transformer=True,
         options={"strict_img_size": False, "drop_path_rate": 0.0},
     ),
@@ -66,7 +64,6 @@ class Backbone(Trunk):
             key="method.backbone.pretrained",
             indices=known.indices[2:] if deepest_only else known.indices,
             planes=planes,
-            first=known.first,
             channels_last=known.transformer,
         )
         norms = [LayerNorm2d(channels, eps=1e-5) for channels in self.channels] if known.transformer else []

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from vosbench.layers.aggregation import soft_aggregate
 from vosbench.layers.sizing import PaddedSizing, Sizing
-from vosbench.methods.method import Masks, Prediction, Prompted, Revise, Step
+from vosbench.methods.method import Masks, Prediction, Prompted
 from vosbench.methods.qmra.box_map import boxes_of_maps, clipped, rasterised, tight_boxes
 from vosbench.methods.qmra.decoder import odds, target
 from vosbench.methods.qmra.folded import Folded, rows
@@ -56,24 +56,9 @@ class QMRA(Parts):
         """More channels, without a track until they are prompted."""
         return memory.grown(objects)
 
-    def step(
-        self,
-        features: QMRAFeatures,
-        memory: QMRAMemory,
-        frame: int,
-        prompted: Prompted | None = None,
-        *,
-        size: tuple[int, int] | None = None,
-        truth: Float[Tensor, "B N H W"] | None = None,
-        revise: Revise | None = None,
-    ) -> Step:
-        """Boxes are taken in before their frame is segmented, for its masks follow from them."""
-        if prompted is not None:
-            memory = self.with_prompts(memory, prompted)
-        return super().step(features, memory, frame, prompted, size=size, truth=truth, revise=revise)
-
     def with_prompts(self, memory: QMRAMemory, prompted: Prompted) -> QMRAMemory:
-        """The memory that knows the boxes of the coming frame; a plane without a box of its own gives its tight one.
+        """The memory that knows the boxes of the coming frame, whose masks follow from them; a plane without a box of its own
+        gives its tight one.
 
         In training a prompted frame is annotated in full: a known object without a pixel there is remembered as absent.
         """
