@@ -1,7 +1,10 @@
 """Scoring folders: the goldens on real masks, the sequences that are chosen, and what goes wrong with files."""
 
 import json
+import multiprocessing
+import os
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +13,7 @@ from PIL import Image
 
 from tests.metrics.drawn import GOLDENS, TOLERANCE, blobs, golden, label_map, numbered, save
 from tests.shared import SHARED, needs_shared
-from vosbench.errors import ConfigError, DatasetError
+from vosbench.errors import ConfigError, DatasetError, RunError
 from vosbench.metrics.folders import score_folders
 from vosbench.metrics.protocols import scorer_for
 from vosbench.metrics.rule_choice import rule_for
@@ -200,6 +203,17 @@ def test_a_split_named_in_the_set_must_be_complete(folders, tmp_path):
     with pytest.raises(DatasetError, match="'owl' has no ground truth"):
         score_folders(*folders, split="val")
     assert score_folders(*folders, split="val", strict=False)["sequences"].keys() == {"bee"}
+
+
+def test_a_scoring_process_that_is_killed_is_named_and_waited_for_by_nobody(folders, monkeypatch):
+    here = os.getpid()
+    monkeypatch.setattr(
+        SequenceScorer, "result", lambda self: os.kill(os.getpid(), signal.SIGKILL) if os.getpid() != here else {}
+    )
+
+    with pytest.raises(RunError, match=r"One of 2 scoring processes was ended from outside.*processes=1"):
+        score_folders(*folders, processes=2)
+    assert multiprocessing.active_children() == []
 
 
 def test_a_missing_predicted_frame_names_file_and_sequence(folders):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vosbench.errors import ConfigError, DatasetError
+from vosbench.errors import ConfigError, DatasetError, RunError
 from vosbench.metrics.listings import Meta, find_split, read_categories, read_meta, read_names
 from vosbench.metrics.rule_choice import NEED_META, check_protocol, rule_for
 from vosbench.metrics.sequence_scorer import SequenceScorer
@@ -53,7 +53,8 @@ def score_folders(
     Sequences on both sides are scored; `split` (a list, or the name of one in the set's ImageSets) narrows them. With `strict`,
     the default for named splits, a missing sequence is an error. `meta` is the meta file of ytvos and lvos, `train_meta` tells
     ytvos the seen categories, `unseen` is LVOS's list of unseen videos. `skip_short` leaves out sequences without a scored frame.
-    `processes` (default: one per core) changes the time, never a digit. Bad folders or files raise `DatasetError`.
+    `processes` (default: one per core) changes the time, never a digit. Bad folders or files raise `DatasetError`,
+    a process that is killed `RunError`.
     """
     check_protocol(protocol, skip_first_and_last)
     truth, predicted = Path(gt), Path(pred)
@@ -187,14 +188,25 @@ def _scored(
         yield from map(score, tasks)
         return
     import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor, as_completed
+    from concurrent.futures.process import BrokenProcessPool
 
     # A forked process has everything imported already; elsewhere than on Linux forking is not safe with system libraries.
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
-    # The caller may have its own handler for SIGTERM, which a fork inherits; a pool ends its processes by that signal.
-    with context.Pool(wanted, signal.signal, (signal.SIGTERM, signal.SIG_DFL)) as pool:
-        yield from pool.imap_unordered(score, tasks)
-        pool.close()
-        pool.join()
+    # Not multiprocessing's own pool: that ends its processes by a signal, and where one holds the lock of the queue at that moment
+    # the others wait for ever, as they do for the result of one that the system has killed. The caller may have its own handler
+    # for SIGTERM, which a fork inherits.
+    pool = ProcessPoolExecutor(wanted, context, initializer=signal.signal, initargs=(signal.SIGTERM, signal.SIG_DFL))
+    try:
+        for scored in as_completed([pool.submit(score, task) for task in tasks]):
+            yield scored.result()
+    except BrokenProcessPool:
+        raise RunError(
+            f"One of {wanted} scoring processes was ended from outside, as a system does that runs out of memory; nothing was written: "
+            "score again with fewer, such as processes=1."
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _cores() -> int:
