@@ -53,7 +53,7 @@ def test_guidance_forces_fewer_frames_from_its_switch_on():
 
 def test_forced_frames_are_remembered_as_annotated_without_being_prompts():
     method = build(composed("nearest").method)
-    clip, seen = clip_of(4), []
+    clip, seen = clip_of(5), []  # nothing is remembered of the last
     remember = method.memorize
     method.memorize = lambda features, prediction, masks, memory, frame: (
         seen.append(masks) or remember(features, prediction, masks, memory, frame)
