@@ -23,12 +23,10 @@ def counted(monkeypatch) -> list[torch.Size]:
 
 @pytest.mark.parametrize("size", [(36, 36), (33, 47)])
 def test_large_maps_on_a_processor_give_the_direct_numbers(counted, size):
-    if not torch.backends.nnpack.is_available():
-        pytest.skip("this PyTorch has no NNPACK for this processor")
     x, conv = torch.randn(2, 64, *size, generator=torch.Generator().manual_seed(0)), Conv3x3(64, 96)
     with torch.inference_mode():
         fast, direct = conv(x), F.conv2d(x.double(), conv.weight.double(), conv.bias.double(), padding=1)
-    assert counted == [torch.Size([1, 64, *size])] * 2
+    assert counted == [torch.Size([1, 64, *size])] * (2 if torch.backends.nnpack.is_available() else 0)
     torch.testing.assert_close(fast.double(), direct, rtol=0, atol=1e-4)
 
 

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -205,6 +206,7 @@ def test_a_split_named_in_the_set_must_be_complete(folders, tmp_path):
     assert score_folders(*folders, split="val", strict=False)["sequences"].keys() == {"bee"}
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="a process that is not forked does not have the test's patch")
 def test_a_scoring_process_that_is_killed_is_named_and_waited_for_by_nobody(folders, monkeypatch):
     here = os.getpid()
     monkeypatch.setattr(

@@ -82,7 +82,7 @@ class Step:
     prediction: Prediction
     logits: Float[Tensor, "B K H W"]  # the prediction's, at the masks' size
     prob: Float[Tensor, "B K H W"]  # their softmax, with the prompts merged in
-    memory: Any  # after the frame
+    memory: Any  # after the frame; of the last frame of a training clip the one that it read
 
 
 Revise = Callable[[Float[Tensor, "B K H W"]], Float[Tensor, "B K H W"]]  # of probabilities at the masks' size
